@@ -1,0 +1,279 @@
+//! What every call carries: deadline, cancellation, tenant, principal, trace, hops, message id, idempotency key.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+use crate::id::{MessageId, TenantId};
+use crate::trace::TraceContext;
+
+/// The most actors one call may pass through before it is refused as a loop.
+pub const HOPS_MAX: u8 = 64;
+
+/// The context of one call. A clone costs one atomic increment; every change makes a new context.
+///
+/// A child ([`child`](Self::child)) is cancelled with its parent and never outlives its deadline. The deadline is a
+/// monotonic instant of this node; between nodes the remaining time travels.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use beluga_core::{CallContext, TenantId};
+///
+/// let now = Instant::now();
+/// let turn = CallContext::new().with_tenant(TenantId::parse("acme").unwrap()).with_timeout(now, Duration::from_secs(60));
+/// let model = turn.child().with_timeout(now, Duration::from_secs(90));
+/// assert_eq!(model.remaining(now), Some(Duration::from_secs(60)), "a child cannot extend the deadline");
+/// turn.cancel_token().cancel();
+/// assert!(model.check(now).is_err());
+/// ```
+#[derive(Clone)]
+pub struct CallContext(Arc<Fields>);
+
+#[derive(Clone)]
+struct Fields {
+    deadline: Option<Instant>,
+    cancel: CancelToken,
+    tenant: TenantId,
+    principal: Option<Arc<str>>,
+    trace: TraceContext,
+    hops: u8,
+    message: Option<MessageId>,
+    idempotency_key: Option<Arc<str>>,
+}
+
+impl CallContext {
+    /// Makes a context without deadline, of the default tenant, with its own cancellation tree.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Fields {
+            deadline: None,
+            cancel: CancelToken::new(),
+            tenant: TenantId::default(),
+            principal: None,
+            trace: TraceContext::default(),
+            hops: 0,
+            message: None,
+            idempotency_key: None,
+        }))
+    }
+
+    /// Returns the one context shared by every `tell` without a parent. Cancelling its token is a bug.
+    #[must_use]
+    pub fn root() -> &'static Self {
+        static ROOT: LazyLock<CallContext> = LazyLock::new(CallContext::new);
+        &ROOT
+    }
+
+    /// Makes the context of a call made on behalf of this one: own cancellation below this one, one hop more.
+    ///
+    /// Message id and idempotency key belong to one call and are not inherited.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self(Arc::new(Fields {
+            deadline: self.0.deadline,
+            cancel: self.0.cancel.child(),
+            tenant: self.0.tenant.clone(),
+            principal: self.0.principal.clone(),
+            trace: self.0.trace,
+            hops: self.0.hops.saturating_add(1),
+            message: None,
+            idempotency_key: None,
+        }))
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Fields)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// Sets the deadline, if it is earlier than the one in force.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Instant) -> Self {
+        if self.0.deadline.is_some_and(|current| current <= deadline) {
+            return self;
+        }
+        self.edit(|fields| fields.deadline = Some(deadline))
+    }
+
+    /// Sets the deadline `timeout` after `now`, if that is earlier than the one in force.
+    #[must_use]
+    pub fn with_timeout(self, now: Instant, timeout: Duration) -> Self {
+        match now.checked_add(timeout) {
+            Some(deadline) => self.with_deadline(deadline),
+            None => self,
+        }
+    }
+
+    /// Allots a fraction of the time that remains: a model may get 0.6, tools 0.3 of the rest.
+    ///
+    /// Without a deadline there is nothing to allot. With no time left the result is already cancelled.
+    #[must_use]
+    pub fn allot(&self, now: Instant, fraction: f64) -> Self {
+        let child = self.child();
+        let Some(remaining) = self.remaining(now) else { return child };
+        let share = remaining.mul_f64(fraction.clamp(0.0, 1.0));
+        if share.is_zero() {
+            child.cancel_token().cancel();
+        }
+        child.with_timeout(now, share)
+    }
+
+    /// Replaces the tenant.
+    #[must_use]
+    pub fn with_tenant(self, tenant: TenantId) -> Self {
+        self.edit(|fields| fields.tenant = tenant)
+    }
+
+    /// Replaces the principal: who asks, as the face authenticated it.
+    #[must_use]
+    pub fn with_principal(self, principal: impl Into<Arc<str>>) -> Self {
+        self.edit(|fields| fields.principal = Some(principal.into()))
+    }
+
+    /// Replaces the trace parent.
+    #[must_use]
+    pub fn with_trace(self, trace: TraceContext) -> Self {
+        self.edit(|fields| fields.trace = trace)
+    }
+
+    /// Replaces the cancellation token.
+    #[must_use]
+    pub fn with_cancel(self, cancel: CancelToken) -> Self {
+        self.edit(|fields| fields.cancel = cancel)
+    }
+
+    /// Names the message, for deduplication.
+    #[must_use]
+    pub fn with_message(self, message: MessageId) -> Self {
+        self.edit(|fields| fields.message = Some(message))
+    }
+
+    /// Sets the key under which a repeated call has one effect.
+    #[must_use]
+    pub fn with_idempotency_key(self, key: impl Into<Arc<str>>) -> Self {
+        self.edit(|fields| fields.idempotency_key = Some(key.into()))
+    }
+
+    /// Returns the deadline, a monotonic instant of this node.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline
+    }
+
+    /// Returns the time left at `now`; zero once the deadline passed, `None` without one.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.0.deadline.map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// Returns the cancellation token of this call.
+    #[must_use]
+    pub fn cancel_token(&self) -> &CancelToken {
+        &self.0.cancel
+    }
+
+    /// Returns whether this call, or one above it, was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancel.is_cancelled()
+    }
+
+    /// Returns the tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.0.tenant
+    }
+
+    /// Returns who asks, if a face authenticated somebody.
+    #[must_use]
+    pub fn principal(&self) -> Option<&str> {
+        self.0.principal.as_deref()
+    }
+
+    /// Returns the trace parent.
+    #[must_use]
+    pub fn trace(&self) -> TraceContext {
+        self.0.trace
+    }
+
+    /// Returns how many calls lie between the first caller and this one.
+    #[must_use]
+    pub fn hops(&self) -> u8 {
+        self.0.hops
+    }
+
+    /// Returns the message id, if one was given.
+    #[must_use]
+    pub fn message(&self) -> Option<MessageId> {
+        self.0.message
+    }
+
+    /// Returns the idempotency key, if one was given.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.0.idempotency_key.as_deref()
+    }
+
+    /// Checks that the call is still wanted.
+    ///
+    /// # Errors
+    /// `cancelled`, `timeout` (deadline passed) or `overloaded` (more than [`HOPS_MAX`] hops: a loop).
+    pub fn check(&self, now: Instant) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(Error::cancelled("the call was cancelled"));
+        }
+        if self.0.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Error::timeout("the deadline passed"));
+        }
+        if self.0.hops > HOPS_MAX {
+            return Err(Error::overloaded(format!("more than {HOPS_MAX} hops: the call runs in a circle")));
+        }
+        Ok(())
+    }
+}
+
+impl Default for CallContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallContext")
+            .field("tenant", &self.0.tenant)
+            .field("deadline", &self.0.deadline)
+            .field("cancelled", &self.is_cancelled())
+            .field("hops", &self.0.hops)
+            .field("trace", &self.0.trace.to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allotment_is_a_share_of_what_remains() {
+        let now = Instant::now();
+        let call = CallContext::new().with_timeout(now, Duration::from_secs(10));
+        assert_eq!(call.allot(now, 0.6).remaining(now), Some(Duration::from_secs(6)));
+        let late = now + Duration::from_secs(10);
+        assert!(call.allot(late, 0.6).is_cancelled());
+        assert!(!CallContext::new().allot(now, 0.6).is_cancelled());
+    }
+
+    #[test]
+    fn a_circle_of_calls_is_refused() {
+        let now = Instant::now();
+        let mut call = CallContext::new();
+        for _ in 0..HOPS_MAX {
+            call = call.child();
+        }
+        assert!(call.check(now).is_ok());
+        assert_eq!(call.child().check(now).unwrap_err().code(), crate::Code::Overloaded);
+    }
+}

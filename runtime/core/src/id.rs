@@ -1,0 +1,142 @@
+//! Identities: small checked strings. A parsed id is safe in a path, a subject and a file name.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The longest id, in bytes.
+pub const ID_MAX_BYTES: usize = 64;
+
+fn check(kind: &'static str, text: &str) -> Result<()> {
+    let well_formed = !text.is_empty()
+        && text.len() <= ID_MAX_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if well_formed {
+        return Ok(());
+    }
+    let shown: String = text.chars().take(ID_MAX_BYTES).flat_map(char::escape_default).collect();
+    Err(Error::invalid_input(format!("{kind} must be 1 to {ID_MAX_BYTES} of A-Z a-z 0-9 _ -"))
+        .with(kind, if shown.is_empty() { "(empty)".to_owned() } else { shown }))
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident, $kind:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses an id of `[A-Za-z0-9_-]{1,64}`.
+            ///
+            /// # Errors
+            /// `invalid_input` names the kind of id and shows the value, escaped.
+            pub fn parse(text: impl AsRef<str>) -> Result<Self> {
+                let text = text.as_ref();
+                check($kind, text)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str { &self.0 }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.0) }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, "{:?}", &*self.0) }
+        }
+        impl AsRef<str> for $name { fn as_ref(&self) -> &str { &self.0 } }
+        impl Borrow<str> for $name { fn borrow(&self) -> &str { &self.0 } }
+        impl TryFrom<String> for $name {
+            type Error = Error;
+            fn try_from(text: String) -> Result<Self> { Self::parse(text) }
+        }
+        impl TryFrom<&str> for $name {
+            type Error = Error;
+            fn try_from(text: &str) -> Result<Self> { Self::parse(text) }
+        }
+        impl From<$name> for String { fn from(id: $name) -> String { id.0.to_string() } }
+        impl std::str::FromStr for $name {
+            type Err = Error;
+            fn from_str(text: &str) -> Result<Self> { Self::parse(text) }
+        }
+    )*};
+}
+
+ids! {
+    /// Names a tenant.
+    TenantId, "tenant";
+    /// Names an agent.
+    AgentName, "agent";
+    /// Names a session within its tenant.
+    SessionId, "session";
+    /// Names one turn; unique within its session.
+    TurnId, "turn";
+    /// Names one tool call; unique within its turn.
+    CallId, "call";
+    /// Names a tool.
+    ToolName, "tool";
+    /// Names a configured provider: the `X` of `[providers.X]`.
+    ProviderName, "provider";
+}
+
+impl Default for TenantId {
+    /// Returns the tenant `default`.
+    fn default() -> Self {
+        Self(Arc::from("default"))
+    }
+}
+
+/// A tenant as the application knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its identity, part of every key.
+    pub id: TenantId,
+    /// A name for people.
+    pub name: String,
+    /// A service tier for limits and policies, free text.
+    pub tier: String,
+}
+
+/// Names one message: unique over nodes and restarts, and the key of deduplication.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MessageId(pub u128);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_tricks_are_no_ids() {
+        for text in ["", "..", "../etc", "a/b", "a.b", "a b", "ä", "\0", &"x".repeat(65)] {
+            let error = SessionId::parse(text).unwrap_err();
+            assert_eq!(error.code(), crate::Code::InvalidInput, "{text:?}");
+        }
+        assert_eq!(SessionId::parse("Ab_9-").unwrap().as_str(), "Ab_9-");
+    }
+
+    #[test]
+    fn a_bad_id_is_refused_while_deserializing() {
+        assert!(serde_json::from_str::<TenantId>("\"a/b\"").is_err());
+        assert_eq!(serde_json::from_str::<TenantId>("\"acme\"").unwrap().as_str(), "acme");
+    }
+}
