@@ -6,18 +6,44 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod cancel;
+mod content;
 mod context;
 mod error;
+mod event;
 mod host;
 mod id;
+mod journal;
+mod memory;
+mod model;
+mod provider;
+mod registry;
+mod secret;
+mod state;
+mod tool;
 mod trace;
+mod usage;
 
 pub use cancel::{CancelToken, Cancelled};
+pub use content::{ChatMessage, Detail, Media, MediaSource, Part, Role, Thinking, ToolCall, ToolOutcome, ToolResult};
 pub use context::{CallContext, HOPS_MAX};
 pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
+pub use event::{Event, HandoffMode, Numbered};
 pub use host::Host;
 pub use id::{AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, SessionId, Tenant, TenantId, ToolName, TurnId};
+pub use journal::{Append, GROUP_MAX_BYTES, Group, Journal, Mark, StreamKey, SyncLevel};
+pub use memory::{Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection};
+pub use model::{
+    AnswerDraft, BoundModel, ChatModel, Effort, FinishReason, GenerateOptions, ModelAnswer, ModelChunk, ModelInfo,
+    ModelRequest, Reasoning, ResponseFormat, ToolChoice,
+};
+pub use provider::{ModelFactory, ModelRegistry, ProviderConfig, ProviderVariables};
+pub use registry::Registry;
+pub use secrecy::{ExposeSecret, SecretString};
+pub use secret::{mask, mask_document};
+pub use state::{STATE_VALUE_MAX_BYTES, StateKey, StateScope, StateStore};
+pub use tool::{Effect, Tool, ToolContext, ToolDefinition, ToolOutput};
 pub use trace::TraceContext;
+pub use usage::Usage;
 
 pub use futures_core::future::BoxFuture;
 pub use futures_core::stream::BoxStream;

@@ -1,0 +1,269 @@
+//! The content of a conversation: messages made of parts, in one normal form for every vendor.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::usage::Usage;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The application's instructions.
+    System,
+    /// The human, or whoever asks.
+    User,
+    /// The model.
+    Assistant,
+    /// The results of tool calls.
+    Tool,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+        })
+    }
+}
+
+/// One message of a conversation. Shared as `Arc<ChatMessage>`: a history is never copied, only its pointers are.
+///
+/// ```
+/// use beluga_core::{ChatMessage, Role};
+///
+/// let message = ChatMessage::user("Hello");
+/// assert_eq!((message.role, message.text().as_str()), (Role::User, "Hello"));
+/// let back: ChatMessage = serde_json::from_str(&serde_json::to_string(&message).unwrap()).unwrap();
+/// assert_eq!(back, message);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, in order.
+    pub parts: Vec<Part>,
+    /// The model that answered; only on assistant messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What the answer cost; only on assistant messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+impl ChatMessage {
+    /// Makes a message of the given parts.
+    #[must_use]
+    pub fn new(role: Role, parts: Vec<Part>) -> Self {
+        Self { role, parts, model: None, usage: None }
+    }
+
+    /// Makes a system message.
+    #[must_use]
+    pub fn system(text: impl Into<String>) -> Self {
+        Self::new(Role::System, vec![Part::text(text)])
+    }
+
+    /// Makes a user message.
+    #[must_use]
+    pub fn user(text: impl Into<String>) -> Self {
+        Self::new(Role::User, vec![Part::text(text)])
+    }
+
+    /// Makes an assistant message.
+    #[must_use]
+    pub fn assistant(text: impl Into<String>) -> Self {
+        Self::new(Role::Assistant, vec![Part::text(text)])
+    }
+
+    /// Makes the message that answers tool calls, one result each.
+    #[must_use]
+    pub fn tool_results(results: Vec<ToolResult>) -> Self {
+        Self::new(Role::Tool, results.into_iter().map(Part::ToolResult).collect())
+    }
+
+    /// Returns all text parts joined, without separators.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.parts.iter().filter_map(Part::as_text).collect()
+    }
+
+    /// Returns the tool calls in order.
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::ToolCall(call) => Some(call),
+            _ => None,
+        })
+    }
+
+    /// Returns the tool results in order.
+    pub fn results(&self) -> impl Iterator<Item = &ToolResult> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::ToolResult(result) => Some(result),
+            _ => None,
+        })
+    }
+}
+
+/// One piece of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Part {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A picture.
+    Image(Media),
+    /// Sound.
+    Audio(Media),
+    /// Moving pictures.
+    Video(Media),
+    /// A document.
+    File(Media),
+    /// What the model thought before it answered.
+    Thinking(Thinking),
+    /// The model's wish to run a tool.
+    ToolCall(ToolCall),
+    /// What the tool answered.
+    ToolResult(ToolResult),
+}
+
+impl Part {
+    /// Makes a text part.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Part::Text { text: text.into() }
+    }
+
+    /// Returns the text of a text part.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Part::Text { text } => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// A picture, sound, video or file, by address or by value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// Where the bytes are.
+    pub source: MediaSource,
+    /// The media type, such as `image/png`; empty if unknown.
+    #[serde(default)]
+    pub mime: String,
+    /// The file name shown to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How closely a picture is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
+}
+
+/// Where the bytes of a [`Media`] are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaSource {
+    /// At this address.
+    Url(String),
+    /// Here, as standard base64.
+    Base64(Arc<str>),
+}
+
+/// How closely a picture is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// Few tokens.
+    Low,
+    /// Many tokens.
+    High,
+    /// The vendor decides.
+    Auto,
+}
+
+/// What a model thought. Goes back only to the provider family that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thinking {
+    /// The visible text; may be empty.
+    pub text: String,
+    /// The provider family that made it and alone may see it again, such as `anthropic`.
+    pub family: String,
+    /// The vendor's opaque signature or encrypted form, returned verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// Whether the vendor withheld the text and `signature` holds the encrypted form.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
+}
+
+/// The model's wish to run a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The id the model gave; answered with it. Free text of the vendor, made up where missing.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments as the raw JSON text the model wrote; may be malformed.
+    pub arguments: String,
+}
+
+impl ToolCall {
+    /// Parses the arguments; empty text means an empty object.
+    ///
+    /// # Errors
+    /// The parser's error, with its position, to be told to the model.
+    pub fn parse_arguments(&self) -> Result<Value, serde_json::Error> {
+        let text = self.arguments.trim();
+        if text.is_empty() { Ok(Value::Object(serde_json::Map::new())) } else { serde_json::from_str(text) }
+    }
+}
+
+/// What a tool answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolResult {
+    /// The id of the call it answers.
+    pub call_id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The content, for the model.
+    pub parts: Vec<Part>,
+    /// How it ended.
+    pub outcome: ToolOutcome,
+}
+
+impl ToolResult {
+    /// Returns all text parts joined.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.parts.iter().filter_map(Part::as_text).collect()
+    }
+
+    /// Returns whether the model is told that the call failed.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.outcome != ToolOutcome::Ok
+    }
+}
+
+/// How a tool call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolOutcome {
+    /// It answered.
+    Ok,
+    /// It failed, and its effect did not happen or does not matter.
+    Error,
+    /// It may have had its effect; nobody knows.
+    Unknown,
+}

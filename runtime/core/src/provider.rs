@@ -1,0 +1,71 @@
+//! What a provider is configured with, and the factories that make models of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::host::Host;
+use crate::model::ChatModel;
+use crate::registry::Registry;
+
+/// The settings every provider has. A key never shows in `Debug`.
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    /// The name of the factory: `openai`, `anthropic`, `openai-compatible`, `offline`.
+    pub kind: String,
+    /// The vendor's model id; the factory's default where absent.
+    pub model: Option<String>,
+    /// The credential.
+    pub api_key: Option<SecretString>,
+    /// The address, without a trailing slash; the vendor's where absent.
+    pub base_url: Option<String>,
+    /// The most time until the first byte of an answer.
+    pub timeout: Duration,
+    /// What only this kind understands.
+    pub options: BTreeMap<String, Value>,
+}
+
+impl ProviderConfig {
+    /// Makes the settings of a kind: no key, the vendor's address and model, 30 s.
+    #[must_use]
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            model: None,
+            api_key: None,
+            base_url: None,
+            timeout: Duration::from_secs(30),
+            options: BTreeMap::new(),
+        }
+    }
+}
+
+/// Makes models of one kind.
+pub trait ModelFactory: Send + Sync + 'static {
+    /// Makes the model. Does no I/O.
+    ///
+    /// # Errors
+    /// `config` names the wrong or missing setting; `auth_error` names the variable of a missing key.
+    fn build(&self, config: &ProviderConfig, host: Arc<dyn Host>) -> Result<Arc<dyn ChatModel>>;
+
+    /// Returns the environment variables the vendor names for the key and for the address.
+    fn variables(&self) -> ProviderVariables;
+}
+
+/// The environment variables a vendor's own tools read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProviderVariables {
+    /// The key, such as `OPENAI_API_KEY`; the first one set counts.
+    pub api_key: &'static [&'static str],
+    /// The address, such as `OPENAI_BASE_URL`.
+    pub base_url: &'static [&'static str],
+    /// Whether it works without a key.
+    pub key_optional: bool,
+}
+
+/// The model factories by kind.
+pub type ModelRegistry = Registry<Arc<dyn ModelFactory>>;
