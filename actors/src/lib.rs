@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The actors of Beluga: one room per kind of actor, each with the same files.
+//!
+//! `mod.rs` says what a room owns, `message.rs` what may be said to it, `actor.rs` how it reacts, `handle.rs` is the typed
+//! reference users hold, `hooks.rs` where users may observe or alter. No vendor, no socket and no file is known here.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod agent;
+pub mod memory;
+pub mod model;
+pub mod session;
+pub mod testkit;
+pub mod tool;

@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Implementations of Beluga's contracts: language models, stores, tools that do I/O.
+//!
+//! A room per contract and dialect. Facts about a vendor are data (profiles); nothing here knows an actor, and time,
+//! spawning and randomness come from [`beluga_core::Host`].
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod http;
+pub mod llm;
+pub mod memory;
+pub mod offline;
+pub mod sqlite;
+pub mod tool;

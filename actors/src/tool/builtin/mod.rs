@@ -1,0 +1,1 @@
+//! The tools every node has: calculator and clock.

@@ -1,0 +1,4 @@
+//! Tools as supervised actors.
+
+pub mod builtin;
+pub mod typed;

@@ -1,0 +1,1 @@
+//! The embedded store: journal, recall and state in one SQLite file.
