@@ -116,13 +116,13 @@ mod tests {
     #[test]
     fn the_unit_interval_is_filled_evenly() {
         let random = SystemRandom::seeded(42);
-        let mut bins = [0_u32; 10];
-        for _ in 0..100_000 {
-            let bin = (random.unit() * 10.0).floor();
-            assert!((0.0..10.0).contains(&bin));
-            bins[bin as usize] += 1;
+        let drawn: Vec<f64> = (0..100_000).map(|_| random.unit()).collect();
+        assert!(drawn.iter().all(|number| (0.0..1.0).contains(number)));
+        for tenth in 0..10 {
+            let (from, to) = (f64::from(tenth) / 10.0, f64::from(tenth + 1) / 10.0);
+            let count = drawn.iter().filter(|number| (from..to).contains(*number)).count();
+            assert!((9_500..10_500).contains(&count), "{count} between {from} and {to}");
         }
-        assert!(bins.iter().all(|count| (9_500..10_500).contains(count)), "{bins:?}");
     }
 
     #[test]
