@@ -94,7 +94,6 @@ impl CancelToken {
     }
 
     /// Returns a future that is ready once the token is cancelled. Cancel safe; dropping it removes its waker.
-    #[must_use]
     pub fn cancelled(&self) -> Cancelled {
         Cancelled { node: Arc::clone(&self.0), key: None }
     }
