@@ -8,6 +8,7 @@ mod intensity;
 mod naming;
 mod random;
 pub mod task;
+pub mod telemetry;
 pub mod time;
 mod topic;
 
