@@ -159,6 +159,7 @@ struct Inner {
     op: Cow<'static, str>,
     message: Cow<'static, str>,
     context: Vec<(Cow<'static, str>, String)>,
+    status: Option<u16>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -215,6 +216,7 @@ impl Error {
             op: Cow::Borrowed(""),
             message: message.into(),
             context: Vec::new(),
+            status: None,
             source: None,
         }))
     }
@@ -230,6 +232,13 @@ impl Error {
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
+        self
+    }
+
+    /// Replaces the HTTP status where the code's own is too coarse: 422 for `invalid_input`, 429 for `overloaded`.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
         self
     }
 
@@ -266,6 +275,12 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
+    }
+
+    /// Returns the HTTP status a server answers with.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        self.0.status.unwrap_or_else(|| self.0.code.http_status())
     }
 
     /// Returns the operation that failed, or an empty string.
@@ -320,7 +335,7 @@ impl Error {
         Problem {
             kind: format!("urn:beluga:error:{}", self.0.code),
             title: self.0.code.title().to_owned(),
-            status: self.0.code.http_status(),
+            status: self.http_status(),
             detail,
             code: self.0.code,
             retryable: self.is_retryable(),
@@ -418,6 +433,8 @@ pub struct ErrorRecord {
     pub message: String,
     /// Where it failed.
     pub context: Vec<(String, String)>,
+    /// The HTTP status, where it is not the code's own.
+    pub status: Option<u16>,
     /// The source chain as text, outermost first.
     pub causes: Vec<String>,
 }
@@ -436,6 +453,7 @@ impl From<&Error> for ErrorRecord {
             op: error.0.op.to_string(),
             message: error.0.message.to_string(),
             context: error.0.context.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            status: error.0.status,
             causes,
         }
     }
@@ -450,6 +468,7 @@ impl From<ErrorRecord> for Error {
             op: Cow::Owned(record.op),
             message: Cow::Owned(record.message),
             context: record.context.into_iter().map(|(key, value)| (Cow::Owned(key), value)).collect(),
+            status: record.status,
             source,
         }))
     }
