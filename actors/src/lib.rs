@@ -4,6 +4,9 @@
 //! reference users hold, `hooks.rs` where users may observe or alter. No vendor, no socket and no file is known here.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+// `#[tool]` names this crate from outside; inside it the name must mean the same.
+extern crate self as beluga_actors;
+
 pub mod agent;
 pub mod memory;
 pub mod model;

@@ -2,3 +2,27 @@
 //!
 //! They expand to paths below `::beluga`, `::beluga_runtime` or `::beluga_core`, whichever the calling crate depends
 //! on; there is no link-time registration.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod tool;
+
+/// Makes a typed tool of an `async fn`.
+///
+/// ```text
+/// /// Says the weather of a city.
+/// #[tool(effect = "pure")]
+/// async fn weather(cx: &ToolContext, args: WeatherArgs) -> Result<String> { … }
+/// ```
+///
+/// The context and the argument struct may be left out. The struct derives `serde::Deserialize` and
+/// `schemars::JsonSchema`; its doc comments, defaults, enums, minima and maxima become the schema the model sees. The
+/// answer is `Result<T, E>` with `T` a `String`, any `Serialize` value or `ToolOutput`, and `E` convertible into
+/// Beluga's error. The expansion is a unit type of the function's name that implements `Tool`; the function itself stays
+/// callable as `weather::run(…)`.
+///
+/// Settings: `name = "…"` (default: the function's), `description = "…"` (default: the doc comment; one of the two must
+/// be there), `effect = "pure" | "idempotent" | "once"` (default: `once`), `timeout_ms = 5000` (default: the runtime's).
+#[proc_macro_attribute]
+pub fn tool(attributes: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    tool::expand(attributes.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+}
