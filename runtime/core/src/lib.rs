@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod host;
 mod id;
+mod item;
 mod journal;
 mod memory;
 mod model;
@@ -30,6 +31,7 @@ pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
 pub use event::{Event, HandoffMode, Numbered};
 pub use host::Host;
 pub use id::{AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, SessionId, Tenant, TenantId, ToolName, TurnId};
+pub use item::Content;
 pub use journal::{Append, GROUP_MAX_BYTES, Group, Journal, Mark, StreamKey, SyncLevel};
 pub use memory::{Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection};
 pub use model::{

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::content::{ChatMessage, Part, Role, Thinking, ToolCall};
 use crate::context::CallContext;
 use crate::error::{Error, Result};
+use crate::item::Content;
 use crate::tool::ToolDefinition;
 use crate::usage::Usage;
 use crate::{BoxFuture, BoxStream};
@@ -205,9 +206,8 @@ pub enum ModelChunk {
 }
 
 impl ModelChunk {
-    /// Returns whether it is content: after the first one a call is not retried, hedged or moved.
-    #[must_use]
-    pub fn is_content(&self) -> bool {
+    /// Returns whether the reader has now seen a part of the answer.
+    fn shows(&self) -> bool {
         matches!(
             self,
             ModelChunk::Text { .. }
@@ -216,6 +216,19 @@ impl ModelChunk {
                 | ModelChunk::ToolCallDelta { .. }
                 | ModelChunk::ToolCall(_)
         )
+    }
+}
+
+impl Content for ModelChunk {
+    fn is_content(&self) -> bool {
+        self.shows()
+    }
+
+    fn weight(&self) -> Option<u64> {
+        match self {
+            ModelChunk::Usage(usage) => Some(usage.total_tokens()),
+            _ => None,
+        }
     }
 }
 
