@@ -15,6 +15,7 @@ pub use state::{MEMORY_STATE_MAX_BYTES, MemoryState};
 pub use watch::{WATCH_CAPACITY, WATCHED_KEYS_MAX};
 pub use words::QUERY_WORDS_MAX;
 
+pub(crate) use journal::{check_head, check_size};
 pub(crate) use state::encode_value;
 pub(crate) use watch::Watchers;
 pub(crate) use words::query_words;
