@@ -1,22 +1,73 @@
-//! Placeholder.
+//! The actor system of Beluga. It knows no word of AI, no vendor and no wire.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+// The derive macros name this crate from outside and from within alike.
+#[allow(unused_extern_crates)]
+extern crate self as beluga_runtime;
+
+mod actor;
+mod address;
+mod ask;
 mod backoff;
 mod breaker;
+mod cell;
+mod cx;
+mod dead_letter;
+mod delivery;
+mod envelope;
+mod exit;
+mod ground;
 mod group;
 mod host;
+mod incarnation;
 mod intensity;
+mod job;
+mod mailbox;
+mod message;
 mod naming;
+mod protocol;
 mod random;
+mod reference;
+mod reply;
+mod scope;
+pub mod service;
+mod shell;
+mod sink;
+mod slot;
+mod spec;
+mod supervise;
+mod system;
 pub mod task;
 pub mod telemetry;
 pub mod time;
+mod timer;
 mod topic;
 
+pub use actor::{Actor, DeferredHandler, Handler, StopReason, StreamHandler};
+pub use address::Address;
+pub use ask::{Ask, Asking};
 pub use backoff::Backoff;
+pub use beluga_macros::Message;
 pub use breaker::{Breaker, BreakerConfig, BreakerState, BreakerStatus, PROBE_WAIT, Permit, failure_counts};
+pub use cx::Cx;
+pub use dead_letter::{DEAD_LETTER_CAPACITY, DeadLetter, DeadLetters, DeadReason};
+pub use exit::{ChildExit, ExitReason, Verdict};
 pub use group::{GROUPS_MAX, Groups, MEMBERS_MAX, Member};
 pub use host::RuntimeHost;
 pub use intensity::{Intensity, RESTARTS_MAX, RestartWindow};
+pub use job::{JOBS_MAX, Job, JobCx};
+pub use mailbox::{LaneSettings, Lanes, Overflow};
+pub use message::{Lane, Message, StreamMessage};
 pub use naming::{NAME_MAX_BYTES, NAMES_MAX, Names, check_name};
+pub use protocol::{Accepts, Protocol, Silent, Streaming};
 pub use random::SystemRandom;
+pub use reference::{Ref, StreamCall, Tell};
+pub use reply::ReplyPort;
+pub use scope::Scope;
+pub use shell::Serves;
+pub use sink::{ReplyStream, STREAM_WINDOW, Sink};
+pub use slot::Phase;
+pub use spec::{CANCEL_GRACE, ChildSpec, OnExhausted, Restart, START_TIMEOUT, STOP_GRACE, Spec, Strategy};
+pub use system::{ASK_TIMEOUT, BreakerNode, LaneDepths, SHUTDOWN_GRACE, System, SystemBuilder, TreeNode};
+pub use timer::{TIMERS_MAX, TimerKey};
 pub use topic::{Published, Topics};

@@ -4,7 +4,24 @@
 //! on; there is no link-time registration.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod message;
 mod tool;
+
+/// Makes a kernel message of a type.
+///
+/// ```text
+/// #[derive(Message)]
+/// #[message(name = "counter.add", reply = u64)]
+/// struct Add(u64);
+/// ```
+///
+/// Settings: `name` (required: stable, `a-z 0-9 . _ -`), `version = 1`, `reply = Type` (default `()`) or
+/// `stream = Type`, `lane = "control" | "interrupt" | "normal" | "bulk"` (default `normal`), `keep` (the dead letter of
+/// a message that panicked holds its `Debug` text).
+#[proc_macro_derive(Message, attributes(message))]
+pub fn message(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    message::expand(input.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+}
 
 /// Makes a typed tool of an `async fn`.
 ///

@@ -1,0 +1,186 @@
+//! `#[derive(Message)]`: a message with one reply, or one answered by a stream.
+
+use proc_macro_crate::{FoundCrate, crate_name};
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::{DeriveInput, Error, Ident, LitInt, LitStr, Result, Type, parse2, spanned::Spanned};
+
+/// What `#[message(…)]` says.
+#[derive(Default)]
+struct Settings {
+    name: Option<LitStr>,
+    version: Option<LitInt>,
+    reply: Option<Type>,
+    stream: Option<Type>,
+    lane: Option<LitStr>,
+    keep: bool,
+}
+
+pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
+    let input: DeriveInput = parse2(input)?;
+    let settings = Settings::read(&input)?;
+    let Some(name) = &settings.name else {
+        return Err(Error::new(input.ident.span(), "a message has a name: `#[message(name = \"room.verb\")]`"));
+    };
+    check_name(name)?;
+    if let (Some(reply), Some(_)) = (&settings.reply, &settings.stream) {
+        return Err(Error::new(reply.span(), "a message has a `reply` or a `stream`, not both"));
+    }
+    let runtime = runtime_path();
+    let lane = settings.lane_ident()?;
+    let version = settings.version.as_ref().map_or(Ok(1), LitInt::base10_parse::<u16>)?;
+    let (message, (generics, types, bounds)) = (&input.ident, input.generics.split_for_impl());
+    let (contract, associated) = match &settings.stream {
+        Some(item) => (quote!(StreamMessage), quote!(type Item = #item;)),
+        None => {
+            let reply = settings.reply.as_ref().map_or_else(|| quote!(()), |reply| quote!(#reply));
+            (quote!(Message), quote!(type Reply = #reply;))
+        }
+    };
+    let kept = settings.keep.then(|| {
+        quote! {
+            const KEEP: bool = true;
+            fn kept(&self) -> ::core::option::Option<::std::string::String> {
+                ::core::option::Option::Some(::std::format!("{self:?}"))
+            }
+        }
+    });
+    Ok(quote! {
+        #[automatically_derived]
+        impl #generics #runtime::#contract for #message #types #bounds {
+            #associated
+            const NAME: &'static str = #name;
+            const VERSION: u16 = #version;
+            const LANE: #runtime::Lane = #runtime::Lane::#lane;
+            #kept
+        }
+    })
+}
+
+impl Settings {
+    fn read(input: &DeriveInput) -> Result<Self> {
+        let mut settings = Self::default();
+        for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("message")) {
+            attribute.parse_nested_meta(|meta| {
+                let known = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+                match known.as_str() {
+                    "name" => settings.name = Some(meta.value()?.parse()?),
+                    "version" => settings.version = Some(meta.value()?.parse()?),
+                    "reply" => settings.reply = Some(meta.value()?.parse()?),
+                    "stream" => settings.stream = Some(meta.value()?.parse()?),
+                    "lane" => settings.lane = Some(meta.value()?.parse()?),
+                    "keep" => settings.keep = true,
+                    _ => return Err(meta.error("known are: name, version, reply, stream, lane, keep")),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(settings)
+    }
+
+    fn lane_ident(&self) -> Result<Ident> {
+        let Some(lane) = &self.lane else { return Ok(format_ident!("Normal")) };
+        let variant = match lane.value().as_str() {
+            "control" => "Control",
+            "interrupt" => "Interrupt",
+            "normal" => "Normal",
+            "bulk" => "Bulk",
+            _ => return Err(Error::new(lane.span(), "the lanes are: control, interrupt, normal, bulk")),
+        };
+        Ok(Ident::new(variant, Span::call_site()))
+    }
+}
+
+fn check_name(name: &LitStr) -> Result<()> {
+    let text = name.value();
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+        return Err(Error::new(name.span(), "a message name is 1 to 64 of a-z 0-9 . _ -"));
+    }
+    Ok(())
+}
+
+/// Returns the path under which the calling crate sees the runtime.
+fn runtime_path() -> TokenStream {
+    match crate_name("beluga-runtime") {
+        Ok(FoundCrate::Name(name)) => {
+            let name = Ident::new(&name, Span::call_site());
+            quote!(::#name)
+        }
+        // The runtime names itself `beluga_runtime`, so its own code and its tests agree.
+        Ok(FoundCrate::Itself) => quote!(::beluga_runtime),
+        Err(_) => match crate_name("beluga") {
+            Ok(FoundCrate::Name(name)) => {
+                let name = Ident::new(&name, Span::call_site());
+                quote!(::#name::runtime)
+            }
+            _ => quote!(::beluga::runtime),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(input: TokenStream) -> String {
+        expand(input).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_message_without_a_name_is_refused() {
+        assert!(
+            refused(quote!(
+                struct Add(u64);
+            ))
+            .contains("has a name")
+        );
+        assert!(
+            refused(quote!(
+                #[message(name = "Add!")]
+                struct Add(u64);
+            ))
+            .contains("a-z")
+        );
+    }
+
+    #[test]
+    fn reply_and_stream_exclude_each_other() {
+        let both = quote!(
+            #[message(name = "a.b", reply = u64, stream = u64)]
+            struct Add;
+        );
+        assert!(refused(both).contains("not both"));
+    }
+
+    #[test]
+    fn an_unknown_lane_or_setting_is_refused() {
+        assert!(
+            refused(quote!(
+                #[message(name = "a.b", lane = "fast")]
+                struct Add;
+            ))
+            .contains("the lanes are")
+        );
+        assert!(
+            refused(quote!(
+                #[message(name = "a.b", wait = 1)]
+                struct Add;
+            ))
+            .contains("known are")
+        );
+    }
+
+    #[test]
+    fn the_expansion_names_reply_version_and_lane() {
+        let text = expand(quote!(
+            #[message(name = "a.b", version = 3, reply = u64, lane = "bulk")]
+            struct Add(u64);
+        ))
+        .unwrap()
+        .to_string();
+        for part in ["type Reply = u64", "NAME : & 'static str = \"a.b\"", "3u16", "Lane :: Bulk"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}

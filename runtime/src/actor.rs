@@ -1,0 +1,165 @@
+//! How an actor reacts: the traits its author implements.
+
+use std::future::Future;
+
+use beluga_core::Result;
+use serde_json::Value;
+
+use crate::address::Address;
+use crate::cx::Cx;
+use crate::exit::{ChildExit, ExitReason};
+use crate::message::{Message, StreamMessage};
+use crate::protocol::Protocol;
+use crate::reply::ReplyPort;
+use crate::sink::Sink;
+
+/// Why an incarnation is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The actor called [`Cx::stop`].
+    Own,
+    /// Somebody stopped the actor for good.
+    Requested,
+    /// Its supervisor rebuilds it together with its siblings.
+    Restart,
+    /// It was idle and leaves memory; the next message activates it again.
+    Passivated,
+    /// The system shuts down, or the parent ends.
+    Shutdown,
+}
+
+/// A unit of state that handles one message at a time.
+///
+/// A restart builds the value anew from its factory; what must survive belongs to a supervisor or a journal. The value
+/// is dropped before its exit is reported, so the next incarnation never meets it.
+///
+/// ```
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, System, protocol};
+/// # use beluga_core::Result;
+/// #[derive(Message)]
+/// #[message(name = "counter.add", reply = u64)]
+/// struct Add(u64);
+///
+/// protocol!(CounterProtocol: Add);
+///
+/// #[derive(Default)]
+/// struct Counter { total: u64 }
+///
+/// impl Actor for Counter {
+///     type Protocol = CounterProtocol;
+///     const KIND: &'static str = "counter";
+/// }
+///
+/// impl Handler<Add> for Counter {
+///     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+///         self.total += n;
+///         Ok(self.total)
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::builder("example").build()?;
+/// let counter = system.spawn("counter-1", Counter::default).await?;
+/// assert_eq!(counter.ask(Add(3)).await?, 3);
+/// system.shutdown(std::time::Duration::from_secs(5)).await
+/// # }).unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    note = "implement `Actor` with `type Protocol` and `const KIND`"
+)]
+pub trait Actor: Sized + Send + 'static {
+    /// What may be said to it.
+    type Protocol: Protocol;
+    /// What it is, in introspection: `session`, `tool`, `model`.
+    const KIND: &'static str;
+
+    /// Prepares the value before the first message. Bounded by the spec's `start_timeout`.
+    ///
+    /// # Errors
+    /// An error ends the incarnation: the first spawn fails with it, a restart counts as one more failure.
+    fn started(&mut self, cx: &mut Cx<Self>) -> impl Future<Output = Result<()>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
+    /// Says goodbye at a clean stop, after the children ended. Not called after a panic, a failure or a kill. Bounded
+    /// by the spec's `stop_grace`.
+    fn stopping(&mut self, cx: &mut Cx<Self>, reason: StopReason) -> impl Future<Output = ()> + Send {
+        let _ = (cx, reason);
+        async {}
+    }
+
+    /// Learns that a child ended, after the kernel decided and acted.
+    fn child_exited(&mut self, exit: ChildExit, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send {
+        let _ = (exit, cx);
+        async {}
+    }
+
+    /// Learns that an actor watched with [`Cx::watch`] is gone for good. Sent once per watch.
+    fn watched_exited(
+        &mut self,
+        address: Address,
+        reason: ExitReason,
+        cx: &mut Cx<Self>,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (address, reason, cx);
+        async {}
+    }
+
+    /// Returns what introspection shows. Called after each batch of messages; must be cheap and without secrets.
+    fn status(&self) -> Value {
+        Value::Null
+    }
+}
+
+/// Handles one message type and answers it when it returns.
+///
+/// An error goes to whoever asked (for a tell it is logged) and the actor goes on; an actor that can no longer trust
+/// its state calls [`Cx::fail`].
+#[diagnostic::on_unimplemented(
+    message = "the actor `{Self}` does not handle `{M}`",
+    label = "no handler for `{M}`",
+    note = "its protocol promises it: implement `Handler<{M}>`, `DeferredHandler<{M}>` or (for `stream`) `StreamHandler<{M}>`"
+)]
+pub trait Handler<M: Message>: Actor {
+    /// Handles a message. While it awaits, only the kernel reaches the actor: give long work to [`Cx::job`].
+    ///
+    /// # Errors
+    /// Whatever the caller shall see.
+    fn handle(&mut self, message: M, cx: &mut Cx<Self>) -> impl Future<Output = Result<M::Reply>> + Send;
+}
+
+/// Handles one message type and answers it later, usually from a job.
+#[diagnostic::on_unimplemented(
+    message = "the actor `{Self}` does not handle `{M}`",
+    label = "no handler for `{M}`",
+    note = "its protocol promises it: implement `Handler<{M}>` or `DeferredHandler<{M}>`"
+)]
+pub trait DeferredHandler<M: Message>: Actor {
+    /// Handles a message. A `reply` dropped unanswered tells the caller `unknown_outcome`.
+    fn handle(&mut self, message: M, reply: ReplyPort<M::Reply>, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send;
+}
+
+impl<A: Handler<M>, M: Message> DeferredHandler<M> for A {
+    async fn handle(&mut self, message: M, reply: ReplyPort<M::Reply>, cx: &mut Cx<Self>) {
+        let outcome = Handler::handle(self, message, cx).await;
+        reply.send(outcome);
+    }
+}
+
+/// Handles one streaming message type.
+#[diagnostic::on_unimplemented(
+    message = "the actor `{Self}` does not stream answers to `{M}`",
+    label = "no stream handler for `{M}`",
+    note = "its protocol promises it: implement `StreamHandler<{M}>`"
+)]
+pub trait StreamHandler<M: StreamMessage>: Actor {
+    /// Handles a message. The sink may move into a job; it must be finished, or the reader sees `unknown_outcome`.
+    ///
+    /// # Errors
+    /// An error ends the stream with it, unless the sink was finished before.
+    fn handle(&mut self, message: M, sink: Sink<M::Item>, cx: &mut Cx<Self>)
+    -> impl Future<Output = Result<()>> + Send;
+}

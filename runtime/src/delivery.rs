@@ -1,0 +1,184 @@
+//! Getting one envelope into a mailbox: at once, after waiting for a place, or after activating the receiver.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use beluga_core::{BoxFuture, Error, Result};
+
+use crate::dead_letter::DeadReason;
+use crate::envelope::Envelope;
+use crate::mailbox::Refusal;
+use crate::message::Lane;
+use crate::slot::Slot;
+
+/// Where a ref leads.
+#[derive(Clone)]
+pub(crate) enum Route {
+    /// To one slot.
+    Slot(Arc<Slot>),
+    /// To whatever slot carries the key; activated on demand.
+    Virtual(Arc<dyn Resolve>),
+}
+
+/// Finds the slot of a key.
+pub(crate) trait Resolve: fmt::Debug + Send + Sync {
+    /// Returns the active slot, if there is one.
+    fn active(&self) -> Option<Arc<Slot>>;
+    /// Activates the key, or waits for whoever does.
+    fn activate(&self) -> BoxFuture<'static, Result<Arc<Slot>>>;
+    /// Returns the name to show.
+    fn name(&self) -> &str;
+    /// Returns the kind to show.
+    fn kind(&self) -> &'static str;
+}
+
+impl Route {
+    /// Puts an envelope into the mailbox now, or gives it back with the reason.
+    fn offer(
+        &self,
+        slot: &Arc<Slot>,
+        mut envelope: Envelope,
+        waiter: Option<(&mut Option<u64>, &std::task::Waker)>,
+    ) -> Result<(), (Refusal, Envelope)> {
+        let head = envelope.head_mut();
+        let lane = head.lane;
+        head.sent_ns = slot.ground.clock.coarse();
+        if let Some(dropped) = slot.mailbox.offer(envelope, waiter)? {
+            slot.bury(dropped, DeadReason::Overflow, full(slot, lane));
+        }
+        Ok(())
+    }
+
+    /// Sends without waiting.
+    pub(crate) fn try_send(&self, envelope: Envelope) -> Result<()> {
+        let slot = match self {
+            Route::Slot(slot) => Arc::clone(slot),
+            Route::Virtual(resolve) => match resolve.active() {
+                Some(slot) => slot,
+                None => return Err(Error::unavailable("the actor is not active").with("actor", resolve.name())),
+            },
+        };
+        self.offer(&slot, envelope, None).map_err(|(refusal, envelope)| refuse(&slot, refusal, &envelope))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Route::Slot(slot) => slot.name(),
+            Route::Virtual(resolve) => resolve.name(),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Route::Slot(slot) => slot.kind(),
+            Route::Virtual(resolve) => resolve.kind(),
+        }
+    }
+}
+
+fn full(slot: &Slot, lane: Lane) -> Error {
+    Error::overloaded("the lane is full").with("actor", slot.name()).with("lane", lane.as_str())
+}
+
+/// Names the reason of a refusal; a message to an ended actor also becomes a dead letter.
+fn refuse(slot: &Arc<Slot>, refusal: Refusal, envelope: &Envelope) -> Error {
+    let head = envelope.head();
+    let error = match refusal {
+        Refusal::Full => full(slot, head.lane),
+        Refusal::Gated(until) => slot.refusal_gated(until),
+        Refusal::Closed => {
+            slot.ground.bury(slot.name(), head, DeadReason::Stopped, None, None);
+            slot.refusal_gone()
+        }
+    };
+    error.with("message", head.name)
+}
+
+/// How often a virtual ref looks for a new activation before it gives up: each round met a passivation.
+const ROUNDS_MAX: u8 = 16;
+
+/// Sends, waiting for a place or an activation. Dropped before it is ready, the message was not sent.
+pub(crate) struct Delivery {
+    route: Route,
+    slot: Option<Arc<Slot>>,
+    envelope: Option<Envelope>,
+    waiter: Option<u64>,
+    activating: Option<BoxFuture<'static, Result<Arc<Slot>>>>,
+    rounds: u8,
+}
+
+impl Delivery {
+    pub(crate) fn new(route: Route, envelope: Envelope) -> Self {
+        let slot = match &route {
+            Route::Slot(slot) => Some(Arc::clone(slot)),
+            Route::Virtual(resolve) => resolve.active(),
+        };
+        Self { route, slot, envelope: Some(envelope), waiter: None, activating: None, rounds: 0 }
+    }
+
+    fn forget_waiter(&mut self) {
+        if let (Some(key), Some(slot)) = (self.waiter.take(), &self.slot) {
+            slot.mailbox.forget_waiter(key);
+        }
+    }
+
+    /// Finds the slot, activating it if the route is virtual.
+    fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arc<Slot>>> {
+        if let Some(slot) = &self.slot {
+            return Poll::Ready(Ok(Arc::clone(slot)));
+        }
+        let Route::Virtual(resolve) = &self.route else {
+            return Poll::Ready(Err(Error::internal("a route without a slot")));
+        };
+        let activating = self.activating.get_or_insert_with(|| resolve.activate());
+        let found = ready!(activating.as_mut().poll(cx));
+        self.activating = None;
+        if let Ok(slot) = &found {
+            self.slot = Some(Arc::clone(slot));
+        }
+        Poll::Ready(found)
+    }
+}
+
+impl Future for Delivery {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = &mut *self;
+        loop {
+            let slot = ready!(this.poll_slot(cx))?;
+            let Some(envelope) = this.envelope.take() else { return Poll::Ready(Ok(())) };
+            let (refusal, envelope) = match this.route.offer(&slot, envelope, Some((&mut this.waiter, cx.waker()))) {
+                Ok(()) => {
+                    this.forget_waiter();
+                    return Poll::Ready(Ok(()));
+                }
+                Err(refused) => refused,
+            };
+            let waits = refusal == Refusal::Full && this.waiter.is_some();
+            if waits {
+                this.envelope = Some(envelope);
+                return Poll::Pending;
+            }
+            let moved = refusal == Refusal::Closed && matches!(this.route, Route::Virtual(_));
+            if moved && this.rounds < ROUNDS_MAX {
+                // It passivated between the look and the push: the envelope came back, the key is resolved again.
+                this.envelope = Some(envelope);
+                this.slot = None;
+                this.waiter = None;
+                this.rounds += 1;
+                continue;
+            }
+            return Poll::Ready(Err(refuse(&slot, refusal, &envelope)));
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.forget_waiter();
+    }
+}

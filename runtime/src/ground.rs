@@ -1,0 +1,174 @@
+//! What all slots of one system share: its name, clock, randomness, dead letters, limits and the index of names.
+//!
+//! The ground holds slots weakly, a slot holds the ground strongly and its children strongly; so nothing keeps itself alive.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use beluga_core::{CallContext, Result};
+
+use crate::dead_letter::{DeadLetter, DeadLetters, DeadReason};
+use crate::envelope::Head;
+use crate::naming::Names;
+use crate::random::SystemRandom;
+use crate::slot::Slot;
+use crate::time;
+
+/// The settings of one system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroundSettings {
+    pub(crate) ask_timeout: Duration,
+    pub(crate) shutdown_grace: Duration,
+}
+
+pub(crate) struct Ground {
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: GroundSettings,
+    pub(crate) clock: Clock,
+    pub(crate) random: SystemRandom,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) root: OnceLock<Weak<Slot>>,
+    next_id: AtomicU64,
+    killed: AtomicU64,
+    index: Names<Weak<Slot>>,
+}
+
+impl Ground {
+    pub(crate) fn new(
+        name: Arc<str>,
+        settings: GroundSettings,
+        random: SystemRandom,
+        dead_letters: DeadLetters,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            settings,
+            clock: Clock::new(),
+            random,
+            dead_letters,
+            root: OnceLock::new(),
+            next_id: AtomicU64::new(1),
+            killed: AtomicU64::new(0),
+            index: Names::default(),
+        })
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts an actor that did not stop in its time.
+    pub(crate) fn count_kill(&self) {
+        self.killed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn killed(&self) -> u64 {
+        self.killed.load(Ordering::Relaxed)
+    }
+
+    /// Enters a name.
+    pub(crate) fn enter(&self, slot: &Arc<Slot>) -> Result<()> {
+        self.index.register(slot.name(), Arc::downgrade(slot))
+    }
+
+    /// Removes a name, if it is still this slot's.
+    pub(crate) fn leave(&self, slot: &Slot) {
+        self.index.remove(slot.name(), |entered| std::ptr::eq(entered.as_ptr(), slot));
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Slot>> {
+        self.index.get(name).as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Returns the names of all live actors, sorted.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.index.names()
+    }
+
+    /// Writes a dead letter.
+    pub(crate) fn bury(
+        &self,
+        actor: &Arc<str>,
+        head: &Head,
+        reason: DeadReason,
+        payload: Option<String>,
+        panic: Option<Arc<str>>,
+    ) {
+        let context = head.context.as_ref().unwrap_or_else(|| CallContext::root());
+        let trace = context.trace();
+        self.dead_letters.push(DeadLetter {
+            reason,
+            message: head.name,
+            id: context.message(),
+            actor: Arc::clone(actor),
+            sender: self.name_of(head.sender),
+            lane: head.lane,
+            age: Duration::from_nanos(self.clock.read().saturating_sub(head.sent_ns)),
+            tenant: context.tenant().to_string(),
+            trace: trace.is_valid().then(|| trace.to_string()),
+            panic,
+            payload,
+        });
+    }
+
+    /// Finds the name behind an id, for dead letters. Walks the index; never on a hot path.
+    pub(crate) fn name_of(&self, id: u64) -> Option<Arc<str>> {
+        if id == 0 {
+            return None;
+        }
+        self.names().into_iter().find(|name| self.find(name).is_some_and(|slot| slot.id() == id))
+    }
+}
+
+/// The coarse clock of a system: drains set it as they work, senders read it, so a send to a busy actor reads no clock.
+pub(crate) struct Clock {
+    epoch: Instant,
+    coarse_ns: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { epoch: time::now(), coarse_ns: AtomicU64::new(1) }
+    }
+
+    /// Reads the real clock and sets the coarse one.
+    pub(crate) fn read(&self) -> u64 {
+        let now = self.since_epoch(time::now());
+        self.coarse_ns.store(now, Ordering::Relaxed);
+        now
+    }
+
+    /// Returns the last reading, at least 1.
+    pub(crate) fn coarse(&self) -> u64 {
+        self.coarse_ns.load(Ordering::Relaxed)
+    }
+
+    /// Returns nanoseconds since the system was built, at least 1.
+    pub(crate) fn since_epoch(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Returns the id of the actor whose code this thread runs, 0 for none.
+pub(crate) fn current_actor() -> u64 {
+    CURRENT.get()
+}
+
+/// Sets the current actor of this thread until the result drops.
+pub(crate) fn enter_actor(id: u64) -> Entered {
+    Entered(CURRENT.replace(id))
+}
+
+pub(crate) struct Entered(u64);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}

@@ -1,0 +1,156 @@
+//! One incarnation: what lives and dies with one value of an actor, and the guard that reports its end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use beluga_core::{CallContext, Error, Result};
+use tokio::sync::oneshot;
+
+use crate::actor::StopReason;
+use crate::dead_letter::DeadReason;
+use crate::envelope::Head;
+use crate::exit::ExitReason;
+use crate::job::Jobs;
+use crate::mailbox::{Batch, Stop};
+use crate::slot::{Fate, Phase, Slot};
+use crate::task;
+use crate::timer::Timers;
+
+pub(crate) struct Incarnation {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) number: u32,
+    /// The context of everything that no call stands behind; cancelled when the incarnation ends.
+    context: OnceLock<CallContext>,
+    ending: AtomicBool,
+    pub(crate) jobs: Jobs,
+    pub(crate) timers: Timers,
+}
+
+impl Incarnation {
+    pub(crate) fn new(slot: Arc<Slot>, number: u32) -> Arc<Self> {
+        Arc::new(Self {
+            slot,
+            number,
+            context: OnceLock::new(),
+            ending: AtomicBool::new(false),
+            jobs: Jobs::default(),
+            timers: Timers::default(),
+        })
+    }
+
+    pub(crate) fn context(&self) -> &CallContext {
+        let context = self.context.get_or_init(CallContext::new);
+        if self.ending.load(Ordering::Acquire) {
+            context.cancel_token().cancel();
+        }
+        context
+    }
+
+    /// Cancels what no call stands behind.
+    pub(crate) fn cancel(&self) {
+        self.ending.store(true, Ordering::Release);
+        if let Some(context) = self.context.get() {
+            context.cancel_token().cancel();
+        }
+    }
+}
+
+/// Releases the slot when its incarnation ends, however it ends: in order, by a kill, with the runtime.
+///
+/// Order on the kill path: the resident's fields drop first (handler future, value), then this: what was taken out of
+/// the mailbox goes back, the message in hand is named, jobs and children end, and as the last act the exit is
+/// reported. Only that report lets the supervisor start the next incarnation, so there are never two drains.
+pub(crate) struct Guard {
+    pub(crate) incarnation: Arc<Incarnation>,
+    pub(crate) batch: Batch,
+    /// The message whose handler runs.
+    pub(crate) hand: Option<Hand>,
+    pub(crate) reason: Option<ExitReason>,
+    ack: Option<oneshot::Sender<Result<()>>>,
+}
+
+/// What a dead letter needs to know of the message in hand.
+pub(crate) struct Hand {
+    pub(crate) head: Head,
+    pub(crate) kept: Option<String>,
+}
+
+impl Guard {
+    pub(crate) fn new(incarnation: Arc<Incarnation>, ack: Option<oneshot::Sender<Result<()>>>) -> Self {
+        Self { incarnation, batch: Batch::default(), hand: None, reason: None, ack }
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.incarnation.slot
+    }
+
+    /// Tells the spawner that the value has started.
+    pub(crate) fn acknowledge(&mut self) {
+        if let Some(ack) = self.ack.take() {
+            drop(ack.send(Ok(())));
+        }
+    }
+
+    /// Makes the message in hand a dead letter.
+    pub(crate) fn bury_hand(&mut self, reason: DeadReason, panic: Option<Arc<str>>) {
+        if let Some(hand) = self.hand.take() {
+            let slot = &self.incarnation.slot;
+            slot.ground.bury(slot.name(), &hand.head, reason, hand.kept, panic);
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let reason = self.reason.take().unwrap_or(ExitReason::Killed);
+        let slot = Arc::clone(self.slot());
+        self.bury_hand(DeadReason::Abandoned, None);
+        slot.mailbox.put_back(std::mem::take(&mut self.batch));
+        self.incarnation.cancel();
+        self.incarnation.timers.clear();
+        self.incarnation.jobs.close();
+        if let Some(ack) = self.ack.take() {
+            let error = match &reason {
+                ExitReason::StartFailed(record) | ExitReason::Failed(record) => Error::from((**record).clone()),
+                other => Error::unavailable("the actor ended while it started").with("exit", other),
+            };
+            drop(ack.send(Err(error.with("actor", slot.name()))));
+        }
+        let rest = {
+            let mut children = slot.children.lock();
+            children.closed = true;
+            !children.list.is_empty()
+        };
+        let jobs = !self.incarnation.jobs.is_idle();
+        if !rest && !jobs {
+            slot.incarnation_ended(reason);
+            return;
+        }
+        // A kill: nobody awaited the children. They end in reverse order before the exit is reported.
+        let incarnation = Arc::clone(&self.incarnation);
+        if tokio::runtime::Handle::try_current().is_ok() {
+            drop(task::spawn("reaper", async move {
+                let stop = Stop { reason: StopReason::Shutdown, drain: false, deadline: None };
+                end_children(&incarnation.slot, stop).await;
+                incarnation.jobs.wait_idle().await;
+                incarnation.slot.incarnation_ended(reason);
+            }));
+        } else {
+            slot.incarnation_ended(reason);
+        }
+    }
+}
+
+/// Ends all children, the youngest first, each bounded. Returns the names of those that had to be killed.
+pub(crate) async fn end_children(slot: &Arc<Slot>, stop: Stop) -> Vec<Arc<str>> {
+    let mut killed = Vec::new();
+    loop {
+        let Some(child) = slot.children.lock().list.last().cloned() else { return killed };
+        if child.phase() != Phase::Gone && !child.end(Fate::Terminate, stop).await {
+            killed.push(Arc::clone(child.name()));
+        }
+        child.terminate(&ExitReason::Stopped);
+        // `terminate` removed it; a child of a lost parent would stay and be met for ever.
+        slot.children.lock().list.retain(|known| !Arc::ptr_eq(known, &child));
+    }
+}

@@ -1,0 +1,512 @@
+//! The mailbox of a slot: four bounded lanes and the kernel's signals. It outlives every incarnation.
+//!
+//! One lock guards everything that must change together: the queues, the door, whether the drain sleeps, who waits for
+//! a place. The drain takes ordinary messages out in batches, so it locks once per [`BATCH`] of them; what it took and
+//! has not handled still counts against the bound, and the drain's guard puts it back when an incarnation ends.
+//!
+//! Why nothing is lost. A sender pushes and looks at `parked` under the lock; the drain looks at the queues and sets
+//! `parked` under the same lock. Either the sender's push comes first and the drain sees the message, or the drain
+//! parked first and the sender wakes it. The same holds for the door: [`Mailbox::close_if_empty`] shuts it in the same
+//! critical section in which it sees every queue empty, so a racing sender either pushed before (then closing fails)
+//! or meets the shut door and keeps its envelope. A waiter registers in the critical section in which it saw the
+//! lane full, and places become free only in a critical section (the next batch) that wakes every waiter.
+
+mod settings;
+mod signal;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::envelope::Envelope;
+use crate::message::Lane;
+
+pub use settings::{LaneSettings, Lanes, Overflow};
+pub(crate) use signal::{Signal, Stop};
+
+/// How many ordinary messages the drain takes out at once.
+pub(crate) const BATCH: usize = 32;
+
+/// How many normal messages are served for one of bulk.
+const NORMAL_PER_BULK: u8 = 8;
+
+/// Bits of [`Mailbox::hint`]: one per lane, then these. Written under the lock, read without it as a hint.
+const SIGNAL: u8 = 1 << 4;
+const PAUSED: u8 = 1 << 5;
+const URGENT: u8 = SIGNAL | PAUSED | bit(Lane::Control) | bit(Lane::Interrupt);
+
+const fn bit(lane: Lane) -> u8 {
+    1 << lane as u8
+}
+
+/// Why a mailbox did not take an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The lane is full.
+    Full,
+    /// The gate is open until then: the actor's restarts are used up.
+    Gated(Instant),
+    /// The actor is ending or gone.
+    Closed,
+}
+
+/// What the drain does next.
+pub(crate) enum Next {
+    Signal(Signal),
+    Message(Envelope),
+    /// The test kit holds the actor.
+    Paused,
+    Empty,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Open,
+    Gated(Instant),
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parked {
+    /// Nobody is to be woken.
+    Running,
+    /// Everything wakes.
+    Idle,
+    /// Only signals wake: a handler awaits.
+    Awaiting,
+}
+
+pub(crate) struct Mailbox {
+    hint: AtomicU8,
+    /// How many messages of each lane left the mailbox; written by the drain only (by whoever closes it, after).
+    popped: [AtomicU64; Lane::COUNT],
+    /// When the oldest message in the drain's hands was sent; 0 for none.
+    oldest_ns: AtomicU64,
+    settings: Lanes,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    door: Door,
+    parked: Parked,
+    waker: Option<Waker>,
+    queues: [VecDeque<Envelope>; Lane::COUNT],
+    pushed: [u64; Lane::COUNT],
+    signals: VecDeque<Signal>,
+    waiters: BTreeMap<u64, (Lane, Waker)>,
+    next_waiter: u64,
+}
+
+/// The messages a drain took out and has not handled.
+#[derive(Default)]
+pub(crate) struct Batch {
+    normal: VecDeque<Envelope>,
+    bulk: VecDeque<Envelope>,
+    normals_in_a_row: u8,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.normal.is_empty() && self.bulk.is_empty()
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new(settings: Lanes) -> Self {
+        Self {
+            hint: AtomicU8::new(0),
+            popped: Default::default(),
+            oldest_ns: AtomicU64::new(0),
+            settings,
+            inner: Mutex::new(Inner {
+                door: Door::Open,
+                parked: Parked::Running,
+                waker: None,
+                queues: Default::default(),
+                pushed: [0; Lane::COUNT],
+                signals: VecDeque::new(),
+                waiters: BTreeMap::new(),
+                next_waiter: 0,
+            }),
+        }
+    }
+
+    /// Puts an envelope into its lane, or gives it back. `Ok(Some(_))` is a message the overflow policy dropped.
+    ///
+    /// With a `waiter`, a full lane of policy [`Overflow::Wait`] registers it in the same critical section; its key
+    /// must be given to [`forget_waiter`](Self::forget_waiter) when the sender leaves.
+    pub(crate) fn offer(
+        &self,
+        envelope: Envelope,
+        waiter: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Result<Option<Envelope>, (Refusal, Envelope)> {
+        let lane = envelope.head().lane;
+        let settings = self.settings.of(lane);
+        let mut dropped = None;
+        let mut inner = self.inner.lock();
+        match inner.door {
+            Door::Open => {}
+            Door::Gated(until) => return Err((Refusal::Gated(until), envelope)),
+            Door::Closed => return Err((Refusal::Closed, envelope)),
+        }
+        if self.depth(&inner, lane) >= settings.capacity {
+            match settings.overflow {
+                Overflow::DropNewest => return Ok(Some(envelope)),
+                Overflow::DropOldest => dropped = self.pop_locked(&mut inner, lane),
+                Overflow::Reject => return Err((Refusal::Full, envelope)),
+                Overflow::Wait => {
+                    if let Some((key, waker)) = waiter {
+                        inner.register(key, lane, waker);
+                    }
+                    return Err((Refusal::Full, envelope));
+                }
+            }
+        }
+        inner.push(lane, envelope);
+        self.raise(bit(lane));
+        let waker = inner.wake_for_message();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(dropped)
+    }
+
+    /// Forgets a waiter that left.
+    pub(crate) fn forget_waiter(&self, key: u64) {
+        self.inner.lock().waiters.remove(&key);
+    }
+
+    /// Gives the drain a word. Accepted at every time, also with the door shut: exits of children must arrive.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let mut inner = self.inner.lock();
+        inner.signals.push_back(signal);
+        self.raise(SIGNAL);
+        let waker = inner.wake();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes the next thing to do. Only the drain calls it.
+    pub(crate) fn next(&self, batch: &mut Batch) -> Next {
+        let hint = self.hint.load(Ordering::Relaxed);
+        if hint & URGENT == 0 {
+            let bulk_turn = batch.normals_in_a_row >= NORMAL_PER_BULK && !batch.bulk.is_empty();
+            if !bulk_turn && let Some(envelope) = self.take(batch, Lane::Normal) {
+                return Next::Message(envelope);
+            }
+            let only_bulk = hint & bit(Lane::Normal) == 0;
+            if (bulk_turn || only_bulk)
+                && let Some(envelope) = self.take(batch, Lane::Bulk)
+            {
+                return Next::Message(envelope);
+            }
+        }
+        self.next_locked(batch)
+    }
+
+    /// The slow path: looks at everything under the lock and refills the batch.
+    fn next_locked(&self, batch: &mut Batch) -> Next {
+        let mut wakers = Vec::new();
+        let next = {
+            let mut inner = self.inner.lock();
+            inner.parked = Parked::Running;
+            if self.hint.load(Ordering::Relaxed) & PAUSED != 0 {
+                return Next::Paused;
+            }
+            if let Some(signal) = inner.signals.pop_front() {
+                self.lower(SIGNAL, inner.signals.is_empty());
+                return Next::Signal(signal);
+            }
+            let urgent = [Lane::Control, Lane::Interrupt].into_iter().find_map(|lane| {
+                let envelope = self.pop_locked(&mut inner, lane)?;
+                self.free_places(&mut inner, lane, &mut wakers);
+                Some(envelope)
+            });
+            if urgent.is_none() {
+                for lane in [Lane::Normal, Lane::Bulk] {
+                    self.refill(&mut inner, batch, lane);
+                    self.free_places(&mut inner, lane, &mut wakers);
+                }
+            }
+            urgent
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        let first = if batch.normals_in_a_row >= NORMAL_PER_BULK && !batch.bulk.is_empty() {
+            [Lane::Bulk, Lane::Normal]
+        } else {
+            [Lane::Normal, Lane::Bulk]
+        };
+        next.or_else(|| first.into_iter().find_map(|lane| self.take(batch, lane))).map_or(Next::Empty, Next::Message)
+    }
+
+    /// Takes the next word of the kernel while a handler awaits.
+    pub(crate) fn next_signal(&self) -> Option<Signal> {
+        if self.hint.load(Ordering::Relaxed) & SIGNAL == 0 {
+            return None;
+        }
+        let mut inner = self.inner.lock();
+        let signal = inner.signals.pop_front();
+        self.lower(SIGNAL, inner.signals.is_empty());
+        signal
+    }
+
+    /// Goes to sleep until anything arrives. Returns false, and does not, if something is there.
+    pub(crate) fn park_idle(&self, batch: &Batch, waker: &Waker) -> bool {
+        let mut inner = self.inner.lock();
+        let paused = self.hint.load(Ordering::Relaxed) & PAUSED != 0;
+        let work = !batch.is_empty() || !inner.signals.is_empty() || inner.queues.iter().any(|queue| !queue.is_empty());
+        if work && !paused {
+            return false;
+        }
+        inner.park(if paused { Parked::Awaiting } else { Parked::Idle }, waker);
+        true
+    }
+
+    /// Asks to be woken by signals while a handler awaits. Returns false, and does not, if one is there.
+    pub(crate) fn park_awaiting(&self, waker: &Waker) -> bool {
+        let mut inner = self.inner.lock();
+        if !inner.signals.is_empty() && self.hint.load(Ordering::Relaxed) & PAUSED == 0 {
+            return false;
+        }
+        inner.park(Parked::Awaiting, waker);
+        true
+    }
+
+    /// Returns whether the test kit holds the actor.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.hint.load(Ordering::Relaxed) & PAUSED != 0
+    }
+
+    /// Holds the actor where it is, or lets it go on.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        let mut inner = self.inner.lock();
+        if paused {
+            self.raise(PAUSED);
+        } else {
+            self.lower(PAUSED, true);
+        }
+        let waker = inner.wake();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Puts back what a drain took and did not handle, and forgets the drain.
+    pub(crate) fn put_back(&self, mut batch: Batch) {
+        let mut inner = self.inner.lock();
+        for (lane, taken) in [(Lane::Normal, &mut batch.normal), (Lane::Bulk, &mut batch.bulk)] {
+            if let Some(queue) = inner.queues.get_mut(lane as usize).filter(|_| !taken.is_empty()) {
+                taken.append(queue);
+                std::mem::swap(queue, taken);
+                self.raise(bit(lane));
+            }
+        }
+        self.oldest_ns.store(0, Ordering::Relaxed);
+        inner.parked = Parked::Running;
+        inner.waker = None;
+    }
+
+    /// Lets callers see `unavailable` until then, or takes messages again. A closed door stays closed.
+    pub(crate) fn gate(&self, until: Option<Instant>) {
+        let mut inner = self.inner.lock();
+        if inner.door != Door::Closed {
+            inner.door = until.map_or(Door::Open, Door::Gated);
+        }
+        let waiters = std::mem::take(&mut inner.waiters);
+        drop(inner);
+        waiters.into_values().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Shuts the door: what was accepted stays, nothing more comes in.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.door = Door::Closed;
+        let waiters = std::mem::take(&mut inner.waiters);
+        drop(inner);
+        waiters.into_values().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Shuts the door if nothing at all waits. The decision and the shutting are one step.
+    pub(crate) fn close_if_empty(&self, batch: &Batch) -> bool {
+        let mut inner = self.inner.lock();
+        let busy = !batch.is_empty()
+            || !inner.signals.is_empty()
+            || !inner.waiters.is_empty()
+            || inner.queues.iter().any(|queue| !queue.is_empty());
+        if busy || inner.door != Door::Open {
+            return false;
+        }
+        inner.door = Door::Closed;
+        true
+    }
+
+    /// Returns whether the door is shut for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.lock().door == Door::Closed
+    }
+
+    /// Forgets what was said to an incarnation that ended.
+    pub(crate) fn clear_signals(&self) {
+        let mut inner = self.inner.lock();
+        let signals = std::mem::take(&mut inner.signals);
+        self.lower(SIGNAL, true);
+        drop(inner);
+        // Dropped outside the lock: a signal may hold the last handle of a slot.
+        drop(signals);
+    }
+
+    /// Takes out everything that waits. The door must be shut and no drain alive.
+    pub(crate) fn empty(&self) -> Vec<Envelope> {
+        let mut inner = self.inner.lock();
+        let all: Vec<Envelope> = inner.queues.iter_mut().flat_map(|queue| queue.drain(..)).collect();
+        for (popped, pushed) in self.popped.iter().zip(inner.pushed) {
+            popped.store(pushed, Ordering::Release);
+        }
+        inner.signals.clear();
+        self.hint.store(0, Ordering::Relaxed);
+        all
+    }
+
+    /// Returns how many messages wait in each lane, and when the oldest was sent.
+    pub(crate) fn depths(&self) -> ([usize; Lane::COUNT], Option<u64>) {
+        let inner = self.inner.lock();
+        let depths = Lane::ALL.map(|lane| self.depth(&inner, lane));
+        let in_hand = Some(self.oldest_ns.load(Ordering::Relaxed)).filter(|sent| *sent != 0);
+        let waiting = inner.queues.iter().filter_map(|queue| queue.front()).map(|front| front.head().sent_ns).min();
+        (depths, in_hand.into_iter().chain(waiting).min())
+    }
+
+    /// Returns whether the drain sleeps with nothing to do, so that a sender should read the clock.
+    fn depth(&self, inner: &Inner, lane: Lane) -> usize {
+        let pushed = inner.pushed.get(lane as usize).copied().unwrap_or(0);
+        let popped = self.popped.get(lane as usize).map_or(0, |popped| popped.load(Ordering::Acquire));
+        usize::try_from(pushed.saturating_sub(popped)).unwrap_or(usize::MAX)
+    }
+
+    fn pop_locked(&self, inner: &mut Inner, lane: Lane) -> Option<Envelope> {
+        let queue = inner.queues.get_mut(lane as usize)?;
+        let envelope = queue.pop_front()?;
+        self.lower(bit(lane), queue.is_empty());
+        self.count_popped(lane);
+        Some(envelope)
+    }
+
+    fn count_popped(&self, lane: Lane) {
+        // The drain is the only writer while it lives; an overflow of `DropOldest` writes under the lock and such a
+        // lane is popped only under the lock.
+        if let Some(popped) = self.popped.get(lane as usize) {
+            popped.store(popped.load(Ordering::Relaxed) + 1, Ordering::Release);
+        }
+    }
+
+    fn take(&self, batch: &mut Batch, lane: Lane) -> Option<Envelope> {
+        let queue = match lane {
+            Lane::Bulk => &mut batch.bulk,
+            _ => &mut batch.normal,
+        };
+        let envelope = queue.pop_front()?;
+        self.oldest_ns.store(queue.front().map_or(0, |next| next.head().sent_ns), Ordering::Relaxed);
+        if self.settings.of(lane).overflow != Overflow::DropOldest {
+            self.count_popped(lane);
+        }
+        match lane {
+            Lane::Bulk => batch.normals_in_a_row = 0,
+            _ => batch.normals_in_a_row = batch.normals_in_a_row.saturating_add(1),
+        }
+        Some(envelope)
+    }
+
+    fn refill(&self, inner: &mut Inner, batch: &mut Batch, lane: Lane) {
+        let settings = self.settings.of(lane);
+        let target = match lane {
+            Lane::Bulk => &mut batch.bulk,
+            _ => &mut batch.normal,
+        };
+        let Some(queue) = inner.queues.get_mut(lane as usize) else { return };
+        if !target.is_empty() || queue.is_empty() {
+            return;
+        }
+        if settings.overflow == Overflow::DropOldest {
+            // One at a time, and counted here: the oldest must stay where a sender can drop it.
+            target.extend(queue.pop_front());
+            self.count_popped(lane);
+        } else if queue.len() <= BATCH {
+            std::mem::swap(queue, target);
+        } else {
+            target.extend(queue.drain(..BATCH));
+        }
+        self.lower(bit(lane), queue.is_empty());
+    }
+
+    /// Wakes those who wait for a place, once half of the lane is free. All of them: one that left meanwhile must not
+    /// swallow the wake of another. An empty lane is below any half, so nobody waits at an idle drain.
+    fn free_places(&self, inner: &mut Inner, lane: Lane, wakers: &mut Vec<Waker>) {
+        if inner.waiters.is_empty() || self.depth(inner, lane) > self.settings.of(lane).capacity / 2 {
+            return;
+        }
+        inner.waiters.retain(|_, (waiting, waker)| {
+            let stays = *waiting != lane;
+            if !stays {
+                wakers.push(waker.clone());
+            }
+            stays
+        });
+    }
+
+    fn raise(&self, bits: u8) {
+        let hint = self.hint.load(Ordering::Relaxed);
+        if hint & bits != bits {
+            self.hint.store(hint | bits, Ordering::Relaxed);
+        }
+    }
+
+    fn lower(&self, bits: u8, condition: bool) {
+        if condition {
+            self.hint.store(self.hint.load(Ordering::Relaxed) & !bits, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Inner {
+    fn push(&mut self, lane: Lane, envelope: Envelope) {
+        if let (Some(queue), Some(pushed)) = (self.queues.get_mut(lane as usize), self.pushed.get_mut(lane as usize)) {
+            queue.push_back(envelope);
+            *pushed += 1;
+        }
+    }
+
+    fn register(&mut self, key: &mut Option<u64>, lane: Lane, waker: &Waker) {
+        let key = *key.get_or_insert_with(|| {
+            self.next_waiter += 1;
+            self.next_waiter
+        });
+        self.waiters.insert(key, (lane, waker.clone()));
+    }
+
+    fn park(&mut self, parked: Parked, waker: &Waker) {
+        self.parked = parked;
+        match &mut self.waker {
+            Some(current) => current.clone_from(waker),
+            None => self.waker = Some(waker.clone()),
+        }
+    }
+
+    fn wake_for_message(&mut self) -> Option<Waker> {
+        if self.parked == Parked::Idle { self.wake() } else { None }
+    }
+
+    fn wake(&mut self) -> Option<Waker> {
+        if self.parked == Parked::Running {
+            return None;
+        }
+        self.parked = Parked::Running;
+        self.waker.clone()
+    }
+}

@@ -1,0 +1,75 @@
+//! Bounds and policies of the lanes of one mailbox.
+
+use crate::message::Lane;
+
+/// What happens to a message that meets a full lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The sender waits for a place; `try_tell` answers `overloaded`.
+    #[default]
+    Wait,
+    /// The sender gets `overloaded`.
+    Reject,
+    /// The oldest waiting message becomes a dead letter.
+    DropOldest,
+    /// The new message becomes a dead letter.
+    DropNewest,
+}
+
+/// The bound and the policy of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneSettings {
+    /// How many messages may wait, at least 1.
+    pub capacity: usize,
+    /// What happens to the next one.
+    pub overflow: Overflow,
+}
+
+/// The bounds and policies of all four lanes.
+///
+/// ```
+/// use beluga_runtime::{Lane, Lanes, Overflow};
+///
+/// let lanes = Lanes::default().with(Lane::Bulk, 16, Overflow::DropOldest);
+/// assert_eq!(lanes.of(Lane::Bulk).capacity, 16);
+/// assert_eq!(lanes.of(Lane::Normal).capacity, 1024);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes([LaneSettings; Lane::COUNT]);
+
+impl Lanes {
+    /// The default bound of the control and of the interrupt lane, in messages.
+    pub const URGENT_CAPACITY: usize = 128;
+    /// The default bound of the normal and of the bulk lane, in messages.
+    pub const CAPACITY: usize = 1024;
+
+    /// Replaces bound and policy of one lane. A capacity of 0 is raised to 1.
+    #[must_use]
+    pub fn with(mut self, lane: Lane, capacity: usize, overflow: Overflow) -> Self {
+        if let Some(settings) = self.0.get_mut(lane as usize) {
+            *settings = LaneSettings { capacity: capacity.max(1), overflow };
+        }
+        self
+    }
+
+    /// Returns bound and policy of one lane.
+    #[must_use]
+    pub fn of(&self, lane: Lane) -> LaneSettings {
+        let [control, interrupt, normal, bulk] = self.0;
+        match lane {
+            Lane::Control => control,
+            Lane::Interrupt => interrupt,
+            Lane::Normal => normal,
+            Lane::Bulk => bulk,
+        }
+    }
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        let lane = |capacity| LaneSettings { capacity, overflow: Overflow::Wait };
+        let (urgent, ordinary) = (lane(Self::URGENT_CAPACITY), lane(Self::CAPACITY));
+        Self([urgent, urgent, ordinary, ordinary])
+    }
+}

@@ -1,0 +1,80 @@
+//! What may be said to an actor. A [`Ref`](crate::Ref) is typed by a protocol, not by the actor that implements it.
+
+use std::marker::PhantomData;
+
+/// A set of messages. Declare it with [`protocol!`](crate::protocol!); callers link the protocol only.
+pub trait Protocol: Send + Sync + 'static {
+    /// The messages as a tuple; a streaming one stands as [`Streaming<M>`].
+    type Messages: 'static;
+    /// The names of the messages, in the order of the tuple.
+    const NAMES: &'static [&'static str];
+}
+
+/// Says that a protocol contains a message. Implemented by [`protocol!`](crate::protocol!).
+#[diagnostic::on_unimplemented(
+    message = "the protocol `{Self}` has no message `{M}`",
+    label = "this actor does not take `{M}`",
+    note = "add it to the `protocol!` declaration and give the actor a handler for it"
+)]
+pub trait Accepts<M>: Protocol {
+    /// The position in [`Protocol::Messages`].
+    const INDEX: usize;
+}
+
+/// Marks a streaming message in [`Protocol::Messages`].
+#[derive(Debug)]
+pub struct Streaming<M>(PhantomData<fn(M)>);
+
+/// Declares a protocol: `protocol!(pub CounterProtocol: Add, Get; stream Watch);`, at most 32 messages.
+///
+/// ```
+/// use beluga_runtime::{Accepts, Message, Protocol, protocol};
+///
+/// #[derive(Message)]
+/// #[message(name = "counter.add", reply = u64)]
+/// pub struct Add(u64);
+/// #[derive(Message)]
+/// #[message(name = "counter.watch", stream = u64)]
+/// pub struct Watch;
+///
+/// protocol!(
+///     /// What a counter understands.
+///     pub CounterProtocol: Add; stream Watch
+/// );
+/// assert_eq!(CounterProtocol::NAMES, ["counter.add", "counter.watch"]);
+/// assert_eq!(<CounterProtocol as Accepts<Watch>>::INDEX, 1);
+/// ```
+#[macro_export]
+macro_rules! protocol {
+    ($(#[$meta:meta])* $vis:vis $name:ident : $($message:ty),* $(,)? $(; stream $($streaming:ty),+ $(,)?)?) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy)]
+        $vis enum $name {}
+
+        impl $crate::Protocol for $name {
+            type Messages = ($($message,)* $($($crate::Streaming<$streaming>,)+)?);
+            const NAMES: &'static [&'static str] = &[
+                $(<$message as $crate::Message>::NAME,)*
+                $($(<$streaming as $crate::StreamMessage>::NAME,)+)?
+            ];
+        }
+
+        $crate::__protocol_index!($name, 0_usize; $($message,)* $($($streaming,)+)?);
+    };
+}
+
+/// Numbers the messages of a protocol. Not part of the API.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __protocol_index {
+    ($name:ident, $index:expr;) => {};
+    ($name:ident, $index:expr; $message:ty, $($rest:ty,)*) => {
+        impl $crate::Accepts<$message> for $name { const INDEX: usize = $index; }
+        $crate::__protocol_index!($name, $index + 1; $($rest,)*);
+    };
+}
+
+protocol!(
+    /// The protocol of an actor that is spoken to by nobody: a supervisor of others.
+    pub Silent:
+);

@@ -1,0 +1,83 @@
+//! From an envelope to the handler's future: one function per message, found by the message's position.
+
+use std::any::Any;
+
+use crate::actor::{Actor, DeferredHandler, StreamHandler};
+use crate::cx::Cx;
+use crate::envelope::{CallPacket, Envelope, StreamPacket};
+use crate::message::{Message, StreamMessage};
+use crate::protocol::Streaming;
+use crate::reply::ReplyPort;
+
+use super::nest::{Nest, Placed};
+
+/// Builds the future of one handler in the nest. `None` if the envelope holds another type, which `Accepts` excludes.
+pub(crate) type Dispatch<A> = for<'a> fn(&'a mut A, Envelope, &'a mut Cx<A>, &'a mut Nest) -> Option<Placed<'a>>;
+
+/// One element of a protocol's tuple. Not part of the API.
+#[doc(hidden)]
+pub trait Entry<A: Actor> {
+    /// How the actor handles it.
+    const DISPATCH: Dispatch<A>;
+}
+
+impl<A: DeferredHandler<M>, M: Message> Entry<A> for M {
+    const DISPATCH: Dispatch<A> = call::<A, M>;
+}
+
+impl<A: StreamHandler<M>, M: StreamMessage> Entry<A> for Streaming<M> {
+    const DISPATCH: Dispatch<A> = stream::<A, M>;
+}
+
+fn call<'a, A: DeferredHandler<M>, M: Message>(
+    actor: &'a mut A,
+    envelope: Envelope,
+    cx: &'a mut Cx<A>,
+    nest: &'a mut Nest,
+) -> Option<Placed<'a>> {
+    let envelope: Box<dyn Any> = envelope;
+    let packet = envelope.downcast::<CallPacket<M>>().ok()?;
+    let CallPacket { message, reply, .. } = *packet;
+    Some(nest.place(actor.handle(message, ReplyPort::new(reply, M::NAME), cx)))
+}
+
+fn stream<'a, A: StreamHandler<M>, M: StreamMessage>(
+    actor: &'a mut A,
+    envelope: Envelope,
+    cx: &'a mut Cx<A>,
+    nest: &'a mut Nest,
+) -> Option<Placed<'a>> {
+    let envelope: Box<dyn Any> = envelope;
+    let packet = envelope.downcast::<StreamPacket<M>>().ok()?;
+    let StreamPacket { message, sink, .. } = *packet;
+    // The twin keeps the stream open until the handler's error, if any, stands as its end.
+    let twin = sink.clone();
+    Some(nest.place(async move {
+        if let Err(error) = actor.handle(message, sink, cx).await {
+            twin.fail(error);
+        }
+    }))
+}
+
+/// The dispatch table of a whole tuple. Not part of the API.
+#[doc(hidden)]
+pub trait Table<A: Actor> {
+    /// One entry per element.
+    const TABLE: &'static [Dispatch<A>];
+}
+
+macro_rules! tables {
+    ($($name:ident)*) => { tables!(@step [] $($name)*); };
+    (@step [$($done:ident)*]) => { tables!(@impl $($done)*); };
+    (@step [$($done:ident)*] $next:ident $($rest:ident)*) => {
+        tables!(@impl $($done)*);
+        tables!(@step [$($done)* $next] $($rest)*);
+    };
+    (@impl $($name:ident)*) => {
+        impl<A: Actor, $($name: Entry<A>),*> Table<A> for ($($name,)*) {
+            const TABLE: &'static [Dispatch<A>] = &[$(<$name as Entry<A>>::DISPATCH),*];
+        }
+    };
+}
+
+tables!(M0 M1 M2 M3 M4 M5 M6 M7 M8 M9 M10 M11 M12 M13 M14 M15 M16 M17 M18 M19 M20 M21 M22 M23 M24 M25 M26 M27 M28 M29 M30 M31);

@@ -1,0 +1,189 @@
+//! The part of a resident that knows no types: what to do next, when to yield, when to end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use beluga_core::Error;
+
+use crate::actor::StopReason;
+use crate::address::Address;
+use crate::dead_letter::DeadReason;
+use crate::envelope::Envelope;
+use crate::exit::{ChildExit, ExitReason};
+use crate::incarnation::{Guard, Hand, Incarnation};
+use crate::mailbox::{Signal, Stop};
+use crate::slot::Slot;
+use crate::supervise::Plan;
+use crate::time;
+
+use super::Launch;
+
+/// After how many messages a drain lets others run.
+const YIELD_MESSAGES: u32 = 128;
+/// After how long a drain lets others run.
+const YIELD_AFTER_NS: u64 = 200_000;
+/// How many messages share one look at the clock.
+const MESSAGES_PER_CLOCK: u32 = 16;
+
+/// How this incarnation is to end.
+pub(crate) enum Ending {
+    Stop(Stop),
+    Fail(ExitReason),
+}
+
+/// What the user's code is told between messages.
+pub(crate) enum Notice {
+    ChildExited(ChildExit),
+    WatchedExited(Address, ExitReason),
+}
+
+pub(crate) struct Drain {
+    pub(crate) guard: Guard,
+    pub(crate) incarnation: Arc<Incarnation>,
+    pub(crate) report: bool,
+    pub(crate) ending: Option<Ending>,
+    pub(crate) notices: VecDeque<Notice>,
+    pub(crate) plan: Plan,
+    built: Instant,
+    served: u32,
+    served_since_ns: u64,
+}
+
+impl Drain {
+    pub(super) fn new(Launch { guard, report }: Launch) -> Self {
+        let incarnation = Arc::clone(&guard.incarnation);
+        Self {
+            guard,
+            incarnation,
+            report,
+            ending: None,
+            notices: VecDeque::new(),
+            plan: Plan::default(),
+            built: time::now(),
+            served: 0,
+            served_since_ns: 0,
+        }
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.incarnation.slot
+    }
+
+    /// Takes the word of the kernel.
+    pub(crate) fn on_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Stop(stop) => self.stop(stop),
+            Signal::ChildUp(child) => self.child_up(&child),
+            Signal::ChildDown(child, reason) => self.child_down(&child, &reason),
+            Signal::RestartDue(child, number) => self.restart_due(&child, number),
+            Signal::WatchedGone(address, reason) => self.notices.push_back(Notice::WatchedExited(address, reason)),
+        }
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        match &self.ending {
+            // A failure stays one; a stop at once overrides a drain.
+            Some(Ending::Fail(_)) => {}
+            Some(Ending::Stop(current)) if !current.drain => {}
+            _ => self.ending = Some(Ending::Stop(stop)),
+        }
+    }
+
+    pub(crate) fn fail(&mut self, reason: ExitReason) {
+        if !matches!(self.ending, Some(Ending::Fail(_))) {
+            self.ending = Some(Ending::Fail(reason));
+        }
+    }
+
+    /// Returns whether what was accepted is still handled before the end.
+    pub(crate) fn is_draining(&self) -> bool {
+        matches!(&self.ending, Some(Ending::Stop(stop)) if stop.drain)
+    }
+
+    /// Returns whether no further message may be handled.
+    pub(crate) fn is_over(&self) -> bool {
+        match &self.ending {
+            None => false,
+            Some(Ending::Fail(_)) => true,
+            Some(Ending::Stop(stop)) => !stop.drain || stop.deadline.is_some_and(|deadline| deadline <= time::now()),
+        }
+    }
+
+    /// Looks at a message before it is handled. What nobody wants any more never runs.
+    pub(super) fn admit(&mut self, mut envelope: Envelope) -> Option<Envelope> {
+        let head = envelope.head();
+        if head.incarnation != 0 && head.incarnation != self.incarnation.number {
+            let error = Error::not_sent("a timer's message met a later incarnation");
+            self.slot().bury(envelope, DeadReason::Stale, error);
+            return None;
+        }
+        if let Some(context) = &head.context {
+            // Without a deadline `check` does not look at the time, and the clock is not read.
+            let now = if context.deadline().is_some() { time::now() } else { self.built };
+            if let Err(error) = context.check(now) {
+                let error = error.with("actor", self.slot().name()).with("message", head.name);
+                self.slot().bury(envelope, DeadReason::Expired, error);
+                return None;
+            }
+        }
+        let kept = if head.keep { envelope.kept() } else { None };
+        self.guard.hand = Some(Hand { head: envelope.head_mut().take(), kept });
+        Some(envelope)
+    }
+
+    /// Counts a handled message.
+    pub(super) fn done(&mut self) {
+        self.guard.hand = None;
+        let handled = &self.incarnation.slot.stats.handled;
+        handled.store(handled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Returns whether others should run now.
+    pub(super) fn is_due_to_yield(&mut self) -> bool {
+        self.served += 1;
+        if self.served % MESSAGES_PER_CLOCK != 0 {
+            return false;
+        }
+        let now = self.slot().ground.clock.read();
+        let due = self.served >= YIELD_MESSAGES || now.saturating_sub(self.served_since_ns) > YIELD_AFTER_NS;
+        if due {
+            self.rested();
+        }
+        due
+    }
+
+    /// Starts a new stretch of work.
+    pub(super) fn rested(&mut self) {
+        self.served = 0;
+        self.served_since_ns = self.slot().ground.clock.read();
+    }
+
+    /// Cancels what the handler in hand does for its call, and what no call stands behind.
+    pub(super) fn cancel_hand(&mut self) {
+        self.incarnation.cancel();
+        if let Some(context) = self.guard.hand.as_ref().and_then(|hand| hand.head.context.as_ref()) {
+            context.cancel_token().cancel();
+        }
+    }
+
+    /// Returns how long a step of the stop may take.
+    pub(super) fn stop_patience(&self) -> Duration {
+        let grace = self.slot().settings.graces.stop;
+        match &self.ending {
+            Some(Ending::Stop(Stop { deadline: Some(deadline), .. })) => {
+                deadline.saturating_duration_since(time::now()).min(grace)
+            }
+            _ => grace,
+        }
+    }
+
+    /// Returns the stop that children get when this incarnation ends.
+    pub(super) fn stop_for_children(&self) -> Stop {
+        match &self.ending {
+            Some(Ending::Stop(stop)) => Stop { reason: StopReason::Shutdown, ..*stop },
+            _ => Stop { reason: StopReason::Shutdown, drain: false, deadline: None },
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The shell round a user's value: it builds the value, drains the slot, catches panics and drops the value before the
+//! exit is reported. Only building and polling one message is generic; the rest is in [`drain`].
+
+mod dispatch;
+mod drain;
+mod hold;
+mod nest;
+mod resident;
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use beluga_core::BoxFuture;
+
+use crate::actor::Actor;
+use crate::incarnation::Guard;
+use crate::protocol::Protocol;
+
+pub(crate) use dispatch::{Dispatch, Table};
+pub(crate) use drain::{Drain, Notice};
+
+/// An actor with a handler for every message of its protocol. Implemented by the kernel.
+pub trait Serves: Actor {
+    /// One entry per message, in the order of the protocol.
+    #[doc(hidden)]
+    const TABLE: &'static [Dispatch<Self>];
+}
+
+impl<A: Actor> Serves for A
+where
+    <A::Protocol as Protocol>::Messages: Table<A>,
+{
+    const TABLE: &'static [Dispatch<A>] = <<A::Protocol as Protocol>::Messages as Table<A>>::TABLE;
+}
+
+/// What a resident future starts with.
+pub(crate) struct Launch {
+    pub(crate) guard: Guard,
+    /// Whether the supervisor waits for the word that it has started.
+    pub(crate) report: bool,
+}
+
+/// Builds incarnations of one actor type.
+pub(crate) trait Incarnate: Send + Sync {
+    fn kind(&self) -> &'static str;
+    /// Returns the identity of the protocol, which guards lookups by name.
+    fn protocol(&self) -> TypeId;
+    /// Returns the whole life of one incarnation. The guard is inside from the start, polled or not.
+    fn resident(self: Arc<Self>, launch: Launch) -> BoxFuture<'static, ()>;
+}
+
+/// A factory with its actor type.
+pub(crate) struct Recipe<A, F> {
+    factory: F,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A, F> Recipe<A, F>
+where
+    A: Serves,
+    F: Fn() -> A + Send + Sync + 'static,
+{
+    pub(crate) fn shared(factory: F) -> Arc<dyn Incarnate> {
+        Arc::new(Self { factory, actor: PhantomData })
+    }
+}
+
+impl<A, F> Incarnate for Recipe<A, F>
+where
+    A: Serves,
+    F: Fn() -> A + Send + Sync + 'static,
+{
+    fn kind(&self) -> &'static str {
+        A::KIND
+    }
+
+    fn protocol(&self) -> TypeId {
+        TypeId::of::<A::Protocol>()
+    }
+
+    fn resident(self: Arc<Self>, launch: Launch) -> BoxFuture<'static, ()> {
+        let id = launch.guard.slot().id();
+        let drain = Drain::new(launch);
+        Box::pin(resident::Named::new(id, resident::live(drain, move || (self.factory)())))
+    }
+}

@@ -1,0 +1,377 @@
+//! A slot: the lasting part of an actor. It owns the mailbox, the children's list, the supervision data and the name;
+//! incarnations come and go on it.
+//!
+//! Life of the `life` lock: whoever changes whether an incarnation lives, or what is to become of the slot, holds it, so
+//! a stop either reaches the living incarnation or the supervisor that would build the next one.
+
+use std::any::TypeId;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use beluga_core::{Error, Result};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::{Notify, oneshot};
+
+use crate::actor::StopReason;
+use crate::address::Address;
+use crate::breaker::Breaker;
+use crate::cell::{self, Cell};
+use crate::dead_letter::DeadReason;
+use crate::exit::ExitReason;
+use crate::ground::Ground;
+use crate::incarnation::{Guard, Incarnation};
+use crate::intensity::RestartWindow;
+use crate::mailbox::{Mailbox, Signal, Stop};
+use crate::shell::{Incarnate, Launch};
+use crate::spec::SpecSettings;
+use crate::time;
+
+/// What an actor is doing, as introspection shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// Its value is being built.
+    Starting,
+    /// It takes messages.
+    Running,
+    /// It ends.
+    Stopping,
+    /// Between two incarnations; what is sent waits.
+    Down,
+    /// Its restarts are used up; callers get `unavailable` until the next try.
+    Gated,
+    /// It ended for good.
+    Gone,
+}
+
+/// What is to become of a slot when its incarnation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its supervisor decides by the exit.
+    Live,
+    /// Its supervisor builds it anew; the stop is part of a plan.
+    Recycle,
+    /// It is over.
+    Terminate,
+}
+
+pub(crate) struct Slot {
+    id: u64,
+    name: Arc<str>,
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) parent: Option<Weak<Slot>>,
+    pub(crate) settings: SpecSettings,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) stats: Stats,
+    pub(crate) breaker: Option<Arc<Breaker>>,
+    pub(crate) status: Mutex<Value>,
+    kind: &'static str,
+    protocol: TypeId,
+    recipe: Mutex<Option<Arc<dyn Incarnate>>>,
+    pub(crate) life: Mutex<Life>,
+    changed: Notify,
+    pub(crate) children: Mutex<Children>,
+    watchers: Mutex<Vec<Weak<Slot>>>,
+}
+
+/// Counters an incarnation writes and introspection reads.
+#[derive(Default)]
+pub(crate) struct Stats {
+    pub(crate) handled: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) job_panics: AtomicU64,
+    pub(crate) restarts: AtomicU32,
+    /// Since when a handler awaits, in nanoseconds of the coarse clock; 0 for not.
+    pub(crate) hand_since_ns: AtomicU64,
+}
+
+pub(crate) struct Life {
+    pub(crate) phase: Phase,
+    pub(crate) fate: Fate,
+    pub(crate) number: u32,
+    pub(crate) cell: Option<Cell>,
+    pub(crate) incarnation: Option<Arc<Incarnation>>,
+    pub(crate) window: RestartWindow,
+}
+
+impl Life {
+    fn is_alive(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Stopping)
+    }
+}
+
+/// The children of the living incarnation, in the order they were started.
+#[derive(Default)]
+pub(crate) struct Children {
+    pub(crate) list: Vec<Arc<Slot>>,
+    /// Set while no incarnation may start children.
+    pub(crate) closed: bool,
+}
+
+impl Slot {
+    pub(crate) fn new(
+        ground: &Arc<Ground>,
+        parent: Option<&Arc<Slot>>,
+        name: Arc<str>,
+        recipe: Arc<dyn Incarnate>,
+        settings: SpecSettings,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: ground.next_id(),
+            kind: recipe.kind(),
+            protocol: recipe.protocol(),
+            breaker: settings.breaker.map(|config| Breaker::new(Arc::clone(&name), config)),
+            name,
+            ground: Arc::clone(ground),
+            parent: parent.map(Arc::downgrade),
+            settings,
+            mailbox: Mailbox::new(settings.lanes),
+            stats: Stats::default(),
+            status: Mutex::new(Value::Null),
+            recipe: Mutex::new(Some(recipe)),
+            life: Mutex::new(Life {
+                phase: Phase::Down,
+                fate: Fate::Live,
+                number: 0,
+                cell: None,
+                incarnation: None,
+                window: RestartWindow::new(settings.intensity),
+            }),
+            changed: Notify::new(),
+            children: Mutex::new(Children { list: Vec::new(), closed: true }),
+            watchers: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    pub(crate) fn protocol(&self) -> TypeId {
+        self.protocol
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.life.lock().phase
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.phase() == Phase::Gone
+    }
+
+    pub(crate) fn supervisor(&self) -> Option<Arc<Slot>> {
+        self.parent.as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Starts the next incarnation. False if one lives, or the slot is to end.
+    pub(crate) fn launch(self: &Arc<Self>, ack: Option<oneshot::Sender<Result<()>>>, report: bool) -> bool {
+        let Some(recipe) = self.recipe.lock().clone() else { return false };
+        let mut life = self.life.lock();
+        if life.is_alive() || life.fate == Fate::Terminate || life.phase == Phase::Gone {
+            return false;
+        }
+        life.fate = Fate::Live;
+        life.phase = Phase::Starting;
+        life.number = life.number.wrapping_add(1).max(1);
+        let incarnation = Incarnation::new(Arc::clone(self), life.number);
+        life.incarnation = Some(Arc::clone(&incarnation));
+        self.children.lock().closed = false;
+        self.mailbox.gate(None);
+        let guard = Guard::new(Arc::clone(&incarnation), ack);
+        let resident = recipe.resident(Launch { guard, report });
+        // The guard takes the life lock when it ends, so the resident must not be dropped under it.
+        drop(life);
+        if let Some(cell) = cell::spawn(resident) {
+            let mut life = self.life.lock();
+            if life.number == incarnation.number && life.is_alive() {
+                life.cell = Some(cell);
+            }
+        }
+        true
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.life.lock().phase = phase;
+        self.changed.notify_waiters();
+    }
+
+    /// Ends the slot for good, on request from anywhere.
+    pub(crate) fn request_stop(self: &Arc<Self>, drain: bool) {
+        self.stop_with(Fate::Terminate, Stop { reason: StopReason::Requested, drain, deadline: None });
+    }
+
+    /// Tells the living incarnation to stop; without one, tells the supervisor if the slot is to end.
+    pub(crate) fn stop_with(self: &Arc<Self>, fate: Fate, stop: Stop) {
+        let life = &mut *self.life.lock();
+        if life.phase == Phase::Gone {
+            return;
+        }
+        if life.fate != Fate::Terminate {
+            life.fate = fate;
+        }
+        if fate == Fate::Terminate && stop.drain {
+            self.mailbox.close();
+        }
+        if life.is_alive() {
+            self.mailbox.signal(Signal::Stop(stop));
+        } else if fate == Fate::Terminate
+            && let Some(parent) = self.supervisor()
+        {
+            parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), ExitReason::Stopped));
+        }
+    }
+
+    /// Drops the incarnation at its next await.
+    pub(crate) fn kill(&self) {
+        let cell = self.life.lock().cell.clone();
+        if let Some(cell) = cell {
+            cell.kill();
+        }
+    }
+
+    /// The guard's last act: no incarnation lives any more, and the supervisor learns how it ended.
+    pub(crate) fn incarnation_ended(self: &Arc<Self>, reason: ExitReason) {
+        {
+            let mut life = self.life.lock();
+            if life.phase != Phase::Gone {
+                life.phase = Phase::Down;
+            }
+            life.cell = None;
+            life.incarnation = None;
+            // What was said to that incarnation does not concern the next one.
+            self.mailbox.clear_signals();
+        }
+        self.stats.hand_since_ns.store(0, Ordering::Relaxed);
+        self.changed.notify_waiters();
+        match self.supervisor() {
+            Some(parent) => parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), reason)),
+            None => self.terminate(&reason),
+        }
+    }
+
+    /// Ends the slot for good: nobody comes in, whoever waits is answered, the name is free. Idempotent.
+    pub(crate) fn terminate(self: &Arc<Self>, reason: &ExitReason) {
+        {
+            let mut life = self.life.lock();
+            if life.phase == Phase::Gone {
+                return;
+            }
+            life.phase = Phase::Gone;
+            life.fate = Fate::Terminate;
+        }
+        self.mailbox.close();
+        for envelope in self.mailbox.empty() {
+            self.bury(envelope, DeadReason::Stopped, self.refusal_gone());
+        }
+        drop(self.recipe.lock().take());
+        self.ground.leave(self);
+        if let Some(parent) = self.supervisor() {
+            parent.children.lock().list.retain(|child| !Arc::ptr_eq(child, self));
+        }
+        let watchers = std::mem::take(&mut *self.watchers.lock());
+        for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            watcher.mailbox.signal(Signal::WatchedGone(Address(Arc::clone(self)), reason.clone()));
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Registers a watcher. False if the slot is gone already.
+    pub(crate) fn watch(&self, watcher: &Arc<Slot>) -> bool {
+        let life = self.life.lock();
+        if life.phase == Phase::Gone {
+            return false;
+        }
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|known| known.strong_count() > 0);
+        if !watchers.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher))) {
+            watchers.push(Arc::downgrade(watcher));
+        }
+        true
+    }
+
+    pub(crate) fn unwatch(&self, watcher: &Arc<Slot>) {
+        self.watchers.lock().retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher)));
+    }
+
+    async fn wait_until(&self, reached: impl Fn(Phase) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so a change in between is not missed.
+            changed.as_mut().enable();
+            if reached(self.phase()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until no incarnation lives.
+    pub(crate) async fn wait_down(&self) {
+        self.wait_until(|phase| matches!(phase, Phase::Down | Phase::Gated | Phase::Gone)).await;
+    }
+
+    pub(crate) async fn wait_gone(&self) {
+        self.wait_until(|phase| phase == Phase::Gone).await;
+    }
+
+    /// Ends the slot as its parent does: stop, wait, kill what does not listen. Returns whether it went without a kill.
+    pub(crate) async fn end(self: &Arc<Self>, fate: Fate, stop: Stop) -> bool {
+        self.stop_with(fate, stop);
+        // Its own steps are bounded each: hand, jobs, goodbye; children add theirs, so the bound doubles as a backstop.
+        let patience = self.settings.graces.stop.saturating_mul(4) + self.settings.graces.cancel;
+        let patience = match stop.deadline {
+            Some(deadline) => deadline.saturating_duration_since(time::now()).min(patience),
+            None => patience,
+        };
+        if time::timeout(patience, self.wait_down()).await.is_ok() {
+            return true;
+        }
+        self.ground.count_kill();
+        self.kill();
+        if time::timeout(KILL_WAIT, self.wait_down()).await.is_err() {
+            tracing::error!(actor = %self.name, "an actor blocks its thread and could not be killed");
+        }
+        false
+    }
+
+    /// Turns a message into a dead letter and answers whoever waits for it.
+    pub(crate) fn bury(&self, envelope: crate::envelope::Envelope, reason: DeadReason, answer: Error) {
+        let kept = if envelope.head().keep { envelope.kept() } else { None };
+        self.ground.bury(&self.name, envelope.head(), reason, kept, None);
+        envelope.refuse(answer);
+    }
+
+    pub(crate) fn refusal_gone(&self) -> Error {
+        Error::not_sent("the actor ended").with_retry(beluga_core::Retry::Never).with("actor", &self.name)
+    }
+
+    pub(crate) fn refusal_gated(&self, until: Instant) -> Error {
+        let wait = until.saturating_duration_since(time::now());
+        Error::unavailable("the actor's restarts are used up")
+            .with_retry(beluga_core::Retry::After(wait))
+            .with("actor", &self.name)
+    }
+}
+
+/// How long a killed actor may take to notice.
+const KILL_WAIT: Duration = Duration::from_secs(1);
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.name, self.id)
+    }
+}

@@ -1,0 +1,157 @@
+//! The supervisor's side: what becomes of a child whose incarnation ended. Runs in the parent's drain, between messages
+//! and while a handler awaits; the state lives in slots, so it survives the children.
+
+mod plan;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use beluga_core::Error;
+
+use crate::address::Address;
+use crate::exit::{ChildExit, ExitReason, Verdict};
+use crate::mailbox::Signal;
+use crate::shell::{Drain, Notice};
+use crate::slot::{Fate, Phase, Slot};
+use crate::spec::{OnExhausted, Restart, Strategy};
+use crate::{task, time};
+
+pub(crate) use plan::Plan;
+
+impl Drain {
+    /// A child's incarnation has started.
+    pub(crate) fn child_up(&mut self, child: &Arc<Slot>) {
+        if self.plan.started(child) {
+            self.advance();
+        }
+    }
+
+    /// A child's incarnation has ended: decide, act, tell the user's code.
+    pub(crate) fn child_down(&mut self, child: &Arc<Slot>, reason: &ExitReason) {
+        if !self.is_child(child) {
+            return;
+        }
+        let verdict = self.judge(child, reason);
+        match verdict {
+            Some(Verdict::Gone) => {
+                child.terminate(reason);
+                self.plan.gone(child);
+            }
+            Some(Verdict::Escalated) => self.fail(escalation(child, reason)),
+            Some(Verdict::Restart { after }) => self.restart(child, after),
+            Some(Verdict::GateOpened { retry_after }) => open_gate(self.slot(), child, retry_after),
+            None => {}
+        }
+        if let Some(verdict) = verdict {
+            tracing::info!(actor = %child.name(), exit = %reason, ?verdict, "an actor ended");
+            let restarts = child.stats.restarts.load(Ordering::Relaxed);
+            let exit = ChildExit { address: Address(Arc::clone(child)), reason: reason.clone(), verdict, restarts };
+            self.notices.push_back(Notice::ChildExited(exit));
+        }
+        self.advance();
+    }
+
+    /// Decides what becomes of a child; `None` if its stop was a step of a plan.
+    fn judge(&mut self, child: &Arc<Slot>, reason: &ExitReason) -> Option<Verdict> {
+        let settings = &child.settings;
+        let mut life = child.life.lock();
+        match life.fate {
+            Fate::Terminate => return Some(Verdict::Gone),
+            Fate::Recycle => return None,
+            Fate::Live => {}
+        }
+        let again = match settings.restart {
+            Restart::Permanent => true,
+            Restart::Transient => reason.is_failure(),
+            Restart::Temporary => false,
+        };
+        if !again {
+            return Some(Verdict::Gone);
+        }
+        let now = time::now();
+        let earlier = life.window.count(now);
+        if life.window.record(now) {
+            let after = match earlier.checked_sub(1) {
+                None => Duration::ZERO,
+                Some(attempt) => settings.backoff.delay(attempt, child.ground.random.unit()),
+            };
+            return Some(Verdict::Restart { after });
+        }
+        Some(match settings.on_exhausted {
+            OnExhausted::Escalate => Verdict::Escalated,
+            OnExhausted::OpenGate { reset_after } => Verdict::GateOpened { retry_after: reset_after },
+        })
+    }
+
+    /// The wait before a restart is over, or an open gate gets its one try.
+    pub(crate) fn restart_due(&mut self, child: &Arc<Slot>, number: u32) {
+        let due = {
+            let life = child.life.lock();
+            life.number == number && matches!(life.phase, Phase::Down | Phase::Gated) && life.fate == Fate::Live
+        };
+        if due && self.is_child(child) && self.ending.is_none() {
+            self.restart(child, Duration::ZERO);
+            self.advance();
+        }
+    }
+
+    fn restart(&mut self, child: &Arc<Slot>, after: Duration) {
+        if !after.is_zero() {
+            call_later(self.slot(), child, after);
+            return;
+        }
+        child.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        let siblings = self.slot().children.lock().list.clone();
+        match self.slot().settings.strategy {
+            Strategy::OneForOne => {
+                child.launch(None, false);
+            }
+            Strategy::OneForAll => self.plan.rebuild(&siblings),
+            Strategy::RestForOne => {
+                let position = siblings.iter().position(|sibling| Arc::ptr_eq(sibling, child)).unwrap_or(0);
+                self.plan.rebuild(siblings.get(position..).unwrap_or_default());
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        if self.ending.is_none() {
+            self.plan.advance();
+        }
+    }
+
+    fn is_child(&self, child: &Arc<Slot>) -> bool {
+        self.slot().children.lock().list.iter().any(|known| Arc::ptr_eq(known, child))
+    }
+}
+
+fn escalation(child: &Arc<Slot>, reason: &ExitReason) -> ExitReason {
+    let error =
+        Error::unavailable("the restarts of a child are used up").with("child", child.name()).with("exit", reason);
+    ExitReason::failed(&error)
+}
+
+fn open_gate(supervisor: &Arc<Slot>, child: &Arc<Slot>, retry_after: Duration) {
+    let mut life = child.life.lock();
+    if life.phase == Phase::Gone {
+        return;
+    }
+    // One failure more than a fresh window allows nothing, so the try after the gate counts alone.
+    life.phase = Phase::Gated;
+    drop(life);
+    child.mailbox.gate(Some(time::now() + retry_after));
+    call_later(supervisor, child, retry_after);
+}
+
+/// Reminds the supervisor of a child after a while. The number tells whether the reminder is still meant.
+fn call_later(supervisor: &Arc<Slot>, child: &Arc<Slot>, after: Duration) {
+    let (supervisor, weak) = (Arc::downgrade(supervisor), Arc::downgrade(child));
+    let number = child.life.lock().number;
+    drop(task::spawn("restart", async move {
+        time::sleep(after).await;
+        if let (Some(supervisor), Some(child)) = (supervisor.upgrade(), weak.upgrade()) {
+            supervisor.mailbox.signal(Signal::RestartDue(child, number));
+        }
+    }));
+}

@@ -1,0 +1,269 @@
+//! The system: the root of one tree of actors, with its own names, clock, randomness and dead letters. No global state:
+//! two systems live side by side in one process.
+
+mod builder;
+mod snapshot;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use beluga_core::{Error, Result};
+use tokio::sync::oneshot;
+
+use crate::actor::{Actor, StopReason};
+use crate::address::Address;
+use crate::dead_letter::DeadLetters;
+use crate::exit::ExitReason;
+use crate::ground::Ground;
+use crate::host::RuntimeHost;
+use crate::mailbox::Stop;
+use crate::naming::{NAME_MAX_BYTES, check_name};
+use crate::protocol::{Protocol, Silent};
+use crate::random::SystemRandom;
+use crate::reference::Ref;
+use crate::shell::Serves;
+use crate::slot::{Fate, Slot};
+use crate::spec::Spec;
+use crate::time;
+
+pub use builder::{ASK_TIMEOUT, SHUTDOWN_GRACE, SystemBuilder};
+pub use snapshot::{BreakerNode, LaneDepths, TreeNode};
+
+/// A system of actors. A clone is the same system.
+///
+/// See [`Actor`] for an example. It ends by [`shutdown`](Self::shutdown), not by being dropped.
+#[derive(Clone)]
+pub struct System {
+    ground: Arc<Ground>,
+}
+
+impl System {
+    /// Starts describing a system.
+    #[must_use]
+    pub fn builder(name: impl AsRef<str>) -> SystemBuilder {
+        SystemBuilder::new(name.as_ref())
+    }
+
+    pub(crate) fn of(ground: &Arc<Ground>) -> Self {
+        Self { ground: Arc::clone(ground) }
+    }
+
+    pub(crate) fn ground(&self) -> &Arc<Ground> {
+        &self.ground
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.ground.name
+    }
+
+    /// Returns the system's seeded randomness.
+    #[must_use]
+    pub fn random(&self) -> &SystemRandom {
+        &self.ground.random
+    }
+
+    /// Returns time, spawning and randomness for stores, providers and tools.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn host(&self) -> Arc<RuntimeHost> {
+        Arc::new(RuntimeHost::new(self.ground.random.clone()))
+    }
+
+    /// Returns the messages that were not handled.
+    #[must_use]
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.ground.dead_letters
+    }
+
+    /// Starts a top-level actor and waits until it has started. The factory is called again for each restart.
+    ///
+    /// # Errors
+    /// `conflict` if the name is taken, `invalid_input` for a bad name, `unavailable` if the system is shutting down,
+    /// and whatever the actor's `started` answered.
+    pub async fn spawn<A, F>(&self, name: impl Into<String>, factory: F) -> Result<Ref<A::Protocol>>
+    where
+        A: Serves,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
+        self.spawn_with(Spec::new(name, factory)).await
+    }
+
+    /// Starts a top-level actor by its spec. See [`spawn`](Self::spawn).
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub async fn spawn_with<P: Protocol>(&self, spec: Spec<P>) -> Result<Ref<P>> {
+        spawn_child(&self.root()?, None, spec).await
+    }
+
+    /// Starts an actor under another one, which supervises it by its own spec's strategy.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn); `unavailable` if the parent is between two incarnations or ending.
+    pub async fn spawn_under<P: Protocol>(&self, parent: &Address, spec: Spec<P>) -> Result<Ref<P>> {
+        spawn_child(&parent.0, None, spec).await
+    }
+
+    /// Finds an actor by its full path. `None` if there is none, or it speaks another protocol.
+    #[must_use]
+    pub fn get<P: Protocol>(&self, name: &str) -> Option<Ref<P>> {
+        let slot = self.ground.find(name)?;
+        (slot.protocol() == std::any::TypeId::of::<P>()).then(|| Ref::to_slot(slot))
+    }
+
+    /// Finds the place of an actor by its full path.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Address> {
+        self.ground.find(name).map(Address)
+    }
+
+    /// Returns the place of the root, which supervises the top-level actors.
+    ///
+    /// # Errors
+    /// `unavailable` once the system was shut down.
+    pub fn root_address(&self) -> Result<Address> {
+        self.root().map(Address)
+    }
+
+    /// Returns the paths of all live actors but the root, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.ground.names()
+    }
+
+    /// Returns whether the system was shut down, or ended because its root's children failed too often.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.root().is_err()
+    }
+
+    /// Waits until the system is down. Cancel safe.
+    pub async fn down(&self) {
+        if let Ok(root) = self.root() {
+            root.wait_gone().await;
+        }
+    }
+
+    /// Ends all actors in order: parents finish what they accepted, then their children end, the youngest first. What is
+    /// still alive when `grace` is over is killed. A second call waits for the first.
+    ///
+    /// # Errors
+    /// `timeout` if something had to be killed.
+    pub async fn shutdown(&self, grace: Duration) -> Result<()> {
+        let Ok(root) = self.root() else { return Ok(()) };
+        let deadline = time::now() + grace;
+        let stop = Stop { reason: StopReason::Shutdown, drain: true, deadline: Some(deadline) };
+        let killed = self.ground.killed();
+        let clean = root.end(Fate::Terminate, stop).await;
+        if !clean {
+            crate::incarnation::end_children(&root, Stop { drain: false, ..stop }).await;
+        }
+        root.terminate(&ExitReason::Stopped);
+        let killed = self.ground.killed() - killed;
+        if clean && killed == 0 {
+            return Ok(());
+        }
+        Err(Error::timeout("actors had to be killed").with("grace_ms", grace.as_millis()).with("killed", killed))
+    }
+
+    /// Shuts down with the grace the system was built with.
+    ///
+    /// # Errors
+    /// As [`shutdown`](Self::shutdown).
+    pub async fn shutdown_gracefully(&self) -> Result<()> {
+        self.shutdown(self.ground.settings.shutdown_grace).await
+    }
+
+    pub(crate) fn root(&self) -> Result<Arc<Slot>> {
+        self.ground
+            .root
+            .get()
+            .and_then(Weak::upgrade)
+            .filter(|root| !root.is_gone())
+            .ok_or_else(|| Error::unavailable("the system is down").with("system", self.name()))
+    }
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("System").field("name", &self.ground.name).finish_non_exhaustive()
+    }
+}
+
+/// The root of the tree: an ordinary actor without messages.
+pub(crate) struct Root;
+
+impl Actor for Root {
+    type Protocol = Silent;
+    const KIND: &'static str = "system";
+}
+
+/// Starts a child of a slot, and waits until it has started. With an incarnation, only under that one.
+pub(crate) async fn spawn_child<P: Protocol>(
+    parent: &Arc<Slot>,
+    incarnation: Option<u32>,
+    spec: Spec<P>,
+) -> Result<Ref<P>> {
+    let name = path_of(parent, &spec.name)?;
+    let ground = &parent.ground;
+    let slot = Slot::new(ground, Some(parent), Arc::clone(&name), spec.recipe, spec.settings);
+    {
+        let living = parent.life.lock().number;
+        let mut children = parent.children.lock();
+        if children.closed || incarnation.is_some_and(|wanted| wanted != living) {
+            return Err(Error::unavailable("the parent is not running")
+                .with("actor", name)
+                .with("parent", parent.name()));
+        }
+        ground.enter(&slot)?;
+        children.list.push(Arc::clone(&slot));
+    }
+    let (ack, started) = oneshot::channel();
+    // Until it has started its failure is the spawner's, not a case for a restart.
+    slot.life.lock().fate = Fate::Live;
+    slot.launch(Some(ack), false);
+    let mut unstarted = Unstarted(Some(Arc::clone(&slot)));
+    match started.await {
+        Ok(Ok(())) => {
+            unstarted.0 = None;
+            Ok(Ref::to_slot(slot))
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(Error::unavailable("the actor ended while it started").with("actor", name)),
+    }
+}
+
+/// Ends a slot whose first start failed, or whose spawner left.
+struct Unstarted(Option<Arc<Slot>>);
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.take() {
+            slot.request_stop(false);
+            slot.terminate(&ExitReason::Stopped);
+        }
+    }
+}
+
+/// Returns the path of a child. The root's children have no prefix.
+fn path_of(parent: &Slot, name: &str) -> Result<Arc<str>> {
+    check_name(name)?;
+    if name.contains('/') {
+        return Err(Error::invalid_input("a name has no slash; paths are made of parents").with("name", name));
+    }
+    if parent.parent.is_none() {
+        return Ok(Arc::from(name));
+    }
+    let path = format!("{}/{name}", parent.name());
+    if path.len() > NAME_MAX_BYTES {
+        return Err(
+            Error::invalid_input(format!("a path has at most {NAME_MAX_BYTES} bytes")).with("parent", parent.name())
+        );
+    }
+    Ok(Arc::from(path))
+}

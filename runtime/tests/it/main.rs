@@ -1,0 +1,5 @@
+//! The kernel's use cases and laws, on paused time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod fixture;
+mod talk;
