@@ -1,1 +1,14 @@
-//! The one HTTP client of this crate.
+//! The one HTTP client of this crate: TLS on ring, one pool, a network policy, and what every caller needs to read
+//! answers: server-sent events and `Retry-After`.
+//!
+//! Nothing else in Beluga uses `reqwest`. The client follows no redirect, repeats no request and keeps no cookie: those
+//! are decisions of its callers. Time limits of a whole call belong to the callers too; here only connecting is bounded.
+
+mod client;
+mod retry_after;
+mod sse;
+mod tls;
+
+pub use client::{CONNECT_TIMEOUT, HttpClient, HttpRequest, HttpResponse, Network};
+pub use retry_after::retry_after;
+pub use sse::{SSE_EVENT_MAX_BYTES, SseDecoder, SseEvent};

@@ -1,0 +1,253 @@
+//! Requests of the Messages dialect.
+
+use std::borrow::Cow;
+
+use beluga_core::{
+    ChatMessage, Effort, Error, Media, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result, Role,
+    ToolChoice, ToolDefinition, ToolResult,
+};
+use serde::ser::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::super::json::{Fields, arguments_object};
+use super::super::profile::Profile;
+use super::FAMILY;
+
+/// The limit of an answer's tokens where nobody sets one; the vendor demands some.
+const MAX_TOKENS_DEFAULT: u32 = 8192;
+
+/// The least budget for thinking the vendor takes.
+const BUDGET_MIN: u32 = 1024;
+
+/// Encodes a request.
+///
+/// # Errors
+/// `unsupported` names what the vendor cannot take.
+pub(in super::super) fn encode(
+    profile: &Profile,
+    model: &str,
+    request: &ModelRequest,
+    stream: bool,
+    max_tokens: Option<u32>,
+) -> Result<Vec<u8>> {
+    if request.options.format == Some(ResponseFormat::JsonObject) {
+        return Err(Error::unsupported(format!("{} answers in JSON only by a schema", profile.name)));
+    }
+    let mut system = Vec::new();
+    let mut turns: Vec<WireTurn<'_>> = Vec::with_capacity(request.messages.len());
+    for message in &request.messages {
+        if message.role == Role::System {
+            system.push(message.text());
+            continue;
+        }
+        let role = if message.role == Role::Assistant { "assistant" } else { "user" };
+        let blocks = blocks(profile, message)?;
+        match turns.last_mut() {
+            _ if blocks.is_empty() => {}
+            // Results of tools and the user's next words are one turn.
+            Some(turn) if turn.role == role => turn.content.extend(blocks),
+            _ => turns.push(WireTurn { role, content: blocks }),
+        }
+    }
+    let body = Body { profile, model, request, stream, max_tokens, system: system.join("\n\n"), turns };
+    serde_json::to_vec(&body).map_err(|error| Error::internal("the request is no JSON").with_source(error))
+}
+
+struct Body<'a> {
+    profile: &'a Profile,
+    model: &'a str,
+    request: &'a ModelRequest,
+    stream: bool,
+    max_tokens: Option<u32>,
+    system: String,
+    turns: Vec<WireTurn<'a>>,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let options = &self.request.options;
+        let thinking = options.reasoning.and_then(thinking);
+        let budget = options.reasoning.and_then(|reasoning| reasoning.budget_tokens).unwrap_or(0);
+        let default = self.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT).saturating_add(budget);
+        let mut fields = Fields::new(serializer.serialize_map(None)?, &options.extra, self.profile.unsupported);
+        fields.put("model", options.model.as_deref().unwrap_or(self.model))?;
+        fields.put(self.profile.max_tokens_field, &options.max_tokens.unwrap_or(default))?;
+        if !self.system.is_empty() {
+            fields.put("system", &self.system)?;
+        }
+        fields.put("messages", &self.turns)?;
+        if self.stream {
+            fields.put("stream", &true)?;
+        }
+        fields.put_some("temperature", options.temperature.as_ref())?;
+        fields.put_some("top_p", options.top_p.as_ref())?;
+        if !options.stop.is_empty() {
+            fields.put("stop_sequences", &options.stop)?;
+        }
+        if !self.request.tools.is_empty() {
+            let tools: Vec<WireTool<'_>> = self.request.tools.iter().map(WireTool::of).collect();
+            fields.put("tools", &tools)?;
+            fields.put_some("tool_choice", tool_choice(&options.tool_choice).as_ref())?;
+        }
+        fields.put_some("thinking", thinking.as_ref())?;
+        let output = output_config(options.reasoning, options.format.as_ref());
+        if !output.is_empty() {
+            fields.put("output_config", &output)?;
+        }
+        if let Some(user) = options.metadata.get("user_id") {
+            fields.put("metadata", &json!({"user_id": user}))?;
+        }
+        fields.end()
+    }
+}
+
+/// A budget is the way of the older models, an effort that of the newer ones.
+fn thinking(reasoning: Reasoning) -> Option<Value> {
+    match (reasoning.budget_tokens, reasoning.effort) {
+        (Some(budget), _) => Some(json!({"type": "enabled", "budget_tokens": budget.max(BUDGET_MIN)})),
+        (None, Some(_)) => Some(json!({"type": "adaptive"})),
+        (None, None) => None,
+    }
+}
+
+fn output_config(reasoning: Option<Reasoning>, format: Option<&ResponseFormat>) -> Map<String, Value> {
+    let mut output = Map::new();
+    if let Some(effort) = reasoning.and_then(|reasoning| reasoning.effort) {
+        let effort = match effort {
+            Effort::Low => "low",
+            Effort::Medium => "medium",
+            Effort::High => "high",
+        };
+        output.insert("effort".to_owned(), json!(effort));
+    }
+    if let Some(ResponseFormat::JsonSchema { schema, .. }) = format {
+        output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
+    }
+    output
+}
+
+fn tool_choice(choice: &ToolChoice) -> Option<Value> {
+    match choice {
+        ToolChoice::Auto => None,
+        ToolChoice::None => Some(json!({"type": "none"})),
+        ToolChoice::Required => Some(json!({"type": "any"})),
+        ToolChoice::Tool(name) => Some(json!({"type": "tool", "name": name})),
+    }
+}
+
+#[derive(serde::Serialize)]
+struct WireTurn<'a> {
+    role: &'static str,
+    content: Vec<WireBlock<'a>>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireBlock<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        source: WireSource<'a>,
+    },
+    Document {
+        source: WireSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: Box<RawValue>,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        content: Vec<WireBlock<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireSource<'a> {
+    Base64 { media_type: &'a str, data: &'a str },
+    Url { url: &'a str },
+}
+
+#[derive(serde::Serialize)]
+struct WireTool<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: &'a Value,
+}
+
+impl<'a> WireTool<'a> {
+    fn of(tool: &'a ToolDefinition) -> Self {
+        Self { name: &tool.name, description: &tool.description, input_schema: &tool.input_schema }
+    }
+}
+
+fn blocks<'a>(profile: &Profile, message: &'a ChatMessage) -> Result<Vec<WireBlock<'a>>> {
+    message.parts.iter().filter_map(|part| block(profile, part).transpose()).collect()
+}
+
+/// Returns the block of a part; `None` for what must not be sent: empty text, and thinking of another family.
+fn block<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WireBlock<'a>>> {
+    let refused = |what: &str| Err(Error::unsupported(format!("{} takes no {what}", profile.name)));
+    Ok(match part {
+        Part::Text { text } => (!text.is_empty()).then_some(WireBlock::Text { text }),
+        Part::Image(media) => Some(WireBlock::Image { source: source(media, "image/png") }),
+        Part::File(media) => {
+            Some(WireBlock::Document { source: source(media, "application/pdf"), title: media.name.as_deref() })
+        }
+        Part::Audio(_) => return refused("sound"),
+        Part::Video(_) => return refused("video"),
+        Part::Thinking(thinking) if thinking.family == FAMILY => match &thinking.signature {
+            Some(data) if thinking.redacted => Some(WireBlock::RedactedThinking { data }),
+            Some(signature) => Some(WireBlock::Thinking { thinking: &thinking.text, signature }),
+            // The vendor refuses thinking it did not sign.
+            None => None,
+        },
+        Part::Thinking(_) => None,
+        Part::ToolCall(call) => {
+            let input = RawValue::from_string(arguments_object(&call.arguments).into_owned())
+                .map_err(|error| Error::internal("the arguments are no JSON").with_source(error))?;
+            Some(WireBlock::ToolUse { id: call_id(&call.id), name: &call.name, input })
+        }
+        Part::ToolResult(result) => Some(tool_result(profile, result)?),
+        _ => return refused("part of that sort"),
+    })
+}
+
+fn tool_result<'a>(profile: &Profile, result: &'a ToolResult) -> Result<WireBlock<'a>> {
+    let content: Result<Vec<_>> = result.parts.iter().filter_map(|part| block(profile, part).transpose()).collect();
+    Ok(WireBlock::ToolResult { tool_use_id: call_id(&result.call_id), content: content?, is_error: result.is_error() })
+}
+
+fn source<'a>(media: &'a Media, default_mime: &'a str) -> WireSource<'a> {
+    match &media.source {
+        MediaSource::Url(url) => WireSource::Url { url },
+        MediaSource::Base64(data) => {
+            WireSource::Base64 { media_type: if media.mime.is_empty() { default_mime } else { &media.mime }, data }
+        }
+    }
+}
+
+/// Returns an id in the alphabet the vendor takes; calls of other vendors come with other ids.
+fn call_id(id: &str) -> Cow<'_, str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !id.is_empty() && id.chars().all(fits) {
+        return Cow::Borrowed(id);
+    }
+    let id: String = id.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    Cow::Owned(format!("call_{id}"))
+}
