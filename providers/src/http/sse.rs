@@ -184,10 +184,14 @@ mod tests {
     fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
         let mut decoder = SseDecoder::new();
         let mut seen = Vec::new();
+        let mut keep = |event: SseEvent<'_>| {
+            seen.push((event.event.into_owned(), event.data.into_owned()));
+            Ok(())
+        };
         for piece in pieces {
-            decoder.feed(piece, |event| Ok(seen.push((event.event.into_owned(), event.data.into_owned())))).unwrap();
+            decoder.feed(piece, &mut keep).unwrap();
         }
-        decoder.finish(|event| Ok(seen.push((event.event.into_owned(), event.data.into_owned())))).unwrap();
+        decoder.finish(&mut keep).unwrap();
         seen
     }
 

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use beluga_core::{CallContext, ChatModel, Code, Error, FinishReason, ModelAnswer, ModelChunk, Retry};
+use beluga_core::{CallContext, ChatModel, Code, Content, Error, FinishReason, ModelAnswer, ModelChunk, Retry};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -53,6 +53,9 @@ fn good_start(kind: &str) -> &'static str {
     let end = text.match_indices("\n\n").nth(if kind == "anthropic" { 3 } else { 0 }).unwrap().0;
     &text[..end + 2]
 }
+
+/// What a server was sent.
+type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
 /// Serves a router on a free port of this machine until the test ends; returns its address.
 #[allow(clippy::disallowed_methods, reason = "the servers of these tests are tasks")]
@@ -117,12 +120,8 @@ async fn stream_ends_with_finished_and_tool_calls_are_whole() {
 
 #[tokio::test]
 async fn the_key_and_the_vendors_headers_are_sent() {
-    let seen: Arc<Mutex<Vec<(HeaderMap, Bytes)>>> = Arc::default();
-    async fn keep(
-        State(seen): State<Arc<Mutex<Vec<(HeaderMap, Bytes)>>>>,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> StatusCode {
+    let seen = Seen::default();
+    async fn keep(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> StatusCode {
         seen.lock().push((headers, body));
         StatusCode::INTERNAL_SERVER_ERROR
     }
@@ -325,7 +324,7 @@ async fn the_deadline_ends_a_slow_stream() {
         let (base, gone) = stuck(kind).await;
         let cx = CallContext::new().with_timeout(host().now(), Duration::from_millis(150));
         let (chunks, failure) = chunks(&model(kind, &base), cx).await;
-        assert!(chunks.iter().any(ModelChunk::is_content), "{kind}");
+        assert!(chunks.iter().any(Content::is_content), "{kind}");
         assert_eq!(failure.unwrap().code(), Code::Timeout, "{kind}");
         assert!(gone.await.is_err());
     }
