@@ -26,3 +26,6 @@ pub use sampler::Sampler;
 
 #[doc(hidden)]
 pub use tracing;
+
+#[cfg(test)]
+pub(crate) use hop::tests;
