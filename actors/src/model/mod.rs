@@ -1,1 +1,23 @@
 //! Models as supervised actors.
+//!
+//! One actor per provider and credential, supervised by `providers`. It admits and accounts; it never serialises calls:
+//! each call is a job child whose chunks go to the caller by credit. Its breaker lives with its supervisor and survives
+//! restarts; so do its limits, which all agents of the credential share. A [`ModelRef`] is a [`ChatModel`]: code cannot
+//! tell it from a bare provider. [`FallbackModel`] tries one model after the other.
+//!
+//! The order of the layers is written once, in `beluga_runtime::service`. Limits: [`ModelPolicy`].
+//!
+//! [`ChatModel`]: beluga_core::ChatModel
+
+mod actor;
+mod fallback;
+mod handle;
+mod hooks;
+mod message;
+mod observe;
+mod policy;
+
+pub use fallback::FallbackModel;
+pub use handle::{ModelRef, Models};
+pub use hooks::{HookedModel, ModelHooks};
+pub use policy::ModelPolicy;

@@ -1,1 +1,27 @@
-//! Sessions and their turns.
+//! Sessions: conversations that survive crashes, and the turns they run.
+//!
+//! A session is a virtual actor, one per tenant and session id, supervised by the agent it first belonged to. It owns the
+//! conversation; its turns run one after another, each as a job child. Everything it knows is a fold over its journal
+//! (`record`, `history`), so a restart, here or in another process, resumes in the middle of a turn and repeats no
+//! finished tool call.
+//!
+//! Limits: [`QUEUE_MAX`] waiting turns, [`RESUMES_MAX`] resumes of one turn, `RING_MAX_EVENTS` events in memory per
+//! session. A reader never blocks the turn; see [`EventStream`].
+
+mod actor;
+mod directory;
+mod handle;
+mod history;
+mod hub;
+mod log;
+mod message;
+mod record;
+mod stream;
+mod turn;
+
+pub use actor::{QUEUE_MAX, RESUMES_MAX};
+pub(crate) use directory::Shared;
+pub use directory::{Sessions, Settings, Stores};
+pub use handle::{Invoke, Reply};
+pub use stream::{CURSOR, EventStream};
+pub use turn::UnknownOutcome;

@@ -1,0 +1,69 @@
+//! How recall memory reacts.
+
+use std::sync::Arc;
+
+use beluga_core::{ChatMessage, Exchange, MemoryOwner, MessageStore, Recollection, Result};
+use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, task};
+use serde_json::{Value, json};
+
+use super::message::{Forget, RecallProtocol, Save, Search};
+
+/// The most characters of one message that are indexed.
+const INDEXED_MAX_CHARS: usize = 16_384;
+
+/// The actor of one owner's recall memory.
+pub(crate) struct RecallActor {
+    owner: MemoryOwner,
+    messages: Arc<dyn MessageStore>,
+    saved: u64,
+}
+
+impl RecallActor {
+    pub(crate) fn new(owner: MemoryOwner, messages: Arc<dyn MessageStore>) -> Self {
+        Self { owner, messages, saved: 0 }
+    }
+}
+
+impl Actor for RecallActor {
+    type Protocol = RecallProtocol;
+    const KIND: &'static str = "recall_memory";
+
+    fn status(&self) -> Value {
+        json!({"tenant": self.owner.tenant, "agent": self.owner.agent, "saved": self.saved})
+    }
+}
+
+impl Handler<Save> for RecallActor {
+    async fn handle(&mut self, Save(exchange): Save, _cx: &mut Cx<Self>) -> Result<()> {
+        self.messages.append(exchange.owner.clone(), entries(&exchange)).await?;
+        self.saved += 1;
+        Ok(())
+    }
+}
+
+impl DeferredHandler<Search> for RecallActor {
+    async fn handle(&mut self, Search(query): Search, reply: ReplyPort<Vec<Recollection>>, cx: &mut Cx<Self>) {
+        let messages = Arc::clone(&self.messages);
+        let context = cx.context().clone();
+        let job = cx.job("search", "recall", &context, move |_| async move { messages.search(query).await });
+        task::spawn("recall.search", async move { reply.send(job.await) });
+    }
+}
+
+impl Handler<Forget> for RecallActor {
+    async fn handle(&mut self, _: Forget, _cx: &mut Cx<Self>) -> Result<()> {
+        self.messages.clear(self.owner.clone()).await
+    }
+}
+
+fn entries(exchange: &Exchange) -> Vec<Recollection> {
+    let entry = |message: &ChatMessage| Recollection {
+        session: exchange.session.clone(),
+        turn: exchange.turn.clone(),
+        role: message.role,
+        text: message.text().chars().take(INDEXED_MAX_CHARS).collect(),
+        at_ms: exchange.at_ms,
+        score: 0.0,
+    };
+    vec![entry(&exchange.input), entry(&exchange.output)]
+}

@@ -1,0 +1,96 @@
+//! The typed reference to recall memory.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::family_stub::{Activation, Activator, Family, FamilyExt as _, FamilyOptions};
+use beluga_core::{BoxFuture, Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection, Result, Tool};
+use beluga_runtime::{Address, Ref, Spec, System};
+
+use super::actor::RecallActor;
+use super::message::{Forget, RecallProtocol, Save, Search};
+use super::tool::RecallSearch;
+use crate::memory::core::owner_key;
+
+/// How long an owner's actor stays in memory without a message.
+const IDLE_AFTER: Duration = Duration::from_secs(300);
+
+/// The most owners in memory.
+const OWNERS_MAX: usize = 10_000;
+
+/// Recall memory of every owner of a node. A tier for [`AgentBuilder::memory`](crate::agent::AgentBuilder::memory); its
+/// [`tool`](Self::tool) lets the agent search it.
+#[derive(Clone)]
+pub struct RecallMemory {
+    family: Family<RecallProtocol>,
+    messages: Arc<dyn MessageStore>,
+    supervisor: Address,
+}
+
+impl RecallMemory {
+    /// Starts recall memory in a system, kept in a message store.
+    ///
+    /// # Errors
+    /// `conflict` if the system has it already.
+    pub async fn start(system: &System, messages: Arc<dyn MessageStore>) -> Result<Self> {
+        let supervisor = crate::memory::supervisor(system).await?;
+        let family =
+            system.family("recall_memory", FamilyOptions { idle_after: IDLE_AFTER, max_active: OWNERS_MAX })?;
+        Ok(Self { family, messages, supervisor })
+    }
+
+    /// Returns `recall_search`: it searches the memory of whichever agent calls it.
+    #[must_use]
+    pub fn tool(&self) -> Arc<dyn Tool> {
+        Arc::new(RecallSearch::new(self.clone()))
+    }
+
+    fn owner(&self, owner: &MemoryOwner) -> Ref<RecallProtocol> {
+        let activator = OwnerActivator { memory: self.clone(), owner: owner.clone() };
+        self.family.resolve(owner_key(owner), Arc::new(activator))
+    }
+}
+
+impl fmt::Debug for RecallMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecallMemory").field("active", &self.family.len()).finish_non_exhaustive()
+    }
+}
+
+struct OwnerActivator {
+    memory: RecallMemory,
+    owner: MemoryOwner,
+}
+
+impl Activator<RecallProtocol> for OwnerActivator {
+    fn activate<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Activation<RecallProtocol>>> {
+        let (owner, messages) = (self.owner.clone(), Arc::clone(&self.memory.messages));
+        let spec = Spec::new(format!("recall.{key}"), move || RecallActor::new(owner.clone(), Arc::clone(&messages)));
+        let supervisor = self.memory.supervisor.clone();
+        Box::pin(async move { Ok(Activation { supervisor, spec }) })
+    }
+}
+
+impl Memory for RecallMemory {
+    /// Hands the exchange to the owner's actor; it is indexed behind searches.
+    fn save(&self, exchange: Exchange) -> BoxFuture<'static, Result<()>> {
+        let actor = self.owner(&exchange.owner);
+        Box::pin(async move { actor.tell(Save(exchange)).await })
+    }
+
+    /// Brings nothing into the prompt: the agent searches when it needs to.
+    fn load(&self, _query: MemoryQuery) -> BoxFuture<'static, Result<String>> {
+        Box::pin(async { Ok(String::new()) })
+    }
+
+    fn search(&self, query: MemoryQuery) -> BoxFuture<'static, Result<Vec<Recollection>>> {
+        let actor = self.owner(&query.owner);
+        Box::pin(async move { actor.ask(Search(query)).await })
+    }
+
+    fn clear(&self, owner: MemoryOwner) -> BoxFuture<'static, Result<()>> {
+        let actor = self.owner(&owner);
+        Box::pin(async move { actor.ask(Forget).await })
+    }
+}

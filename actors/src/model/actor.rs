@@ -1,0 +1,136 @@
+//! How a model reacts: it admits a call, starts a job for it, and accounts for what it cost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use beluga_core::{ChatModel, Error, ModelChunk, ModelRequest, Result, Usage};
+use beluga_runtime::service::{Admission, Concurrency, ProviderStack, RateLimiter, SharedService};
+use beluga_runtime::{Actor, Cx, Silent, Sink, StreamHandler};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use super::message::{Generate, ModelProtocol};
+use super::observe::{ChatSpan, ModelService};
+use super::policy::ModelPolicy;
+
+/// How many calls may wait for one of the calls at once.
+const WAITING_MAX: usize = 1024;
+
+/// The supervisor of all models of a node.
+pub(crate) struct ProvidersActor;
+
+impl Actor for ProvidersActor {
+    type Protocol = Silent;
+    const KIND: &'static str = "providers";
+}
+
+/// What a model's actor shares with its successors: made once, by whoever spawns it.
+pub(crate) struct ModelState {
+    pub(crate) model: Arc<dyn ChatModel>,
+    pub(crate) policy: ModelPolicy,
+    admission: Arc<Admission>,
+    concurrency: Option<Arc<Concurrency>>,
+    rate: Option<Arc<RateLimiter>>,
+    totals: Totals,
+}
+
+#[derive(Default)]
+struct Totals {
+    calls: AtomicU64,
+    failures: AtomicU64,
+    input_tokens: AtomicU64,
+    output_tokens: AtomicU64,
+}
+
+impl ModelState {
+    pub(crate) fn new(model: Arc<dyn ChatModel>, policy: ModelPolicy) -> Self {
+        Self {
+            admission: Admission::new(policy.admission.max(1)),
+            concurrency: policy.max_concurrent.map(|max| Concurrency::new(max.max(1), WAITING_MAX)),
+            rate: policy.rate.clone().map(RateLimiter::new),
+            totals: Totals::default(),
+            model,
+            policy,
+        }
+    }
+}
+
+/// The actor of one model.
+pub(crate) struct ModelActor {
+    state: Arc<ModelState>,
+    service: Option<SharedService<Arc<ModelRequest>, ModelChunk>>,
+}
+
+impl ModelActor {
+    pub(crate) fn new(state: Arc<ModelState>) -> Self {
+        Self { state, service: None }
+    }
+}
+
+impl Actor for ModelActor {
+    type Protocol = ModelProtocol;
+    const KIND: &'static str = "model";
+
+    async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+        let state = &self.state;
+        let stack = ProviderStack {
+            admission: Some(Arc::clone(&state.admission)),
+            retry: state.policy.retry.clone(),
+            observer: Some(Arc::new(ChatSpan(state.model.info()))),
+            breaker: cx.breaker(),
+            tenant_limits: None,
+            concurrency: state.concurrency.clone(),
+            rate_limit: state.rate.clone(),
+            timeout: state.policy.timeout.clone(),
+        };
+        let provider = Arc::new(ModelService(Arc::clone(&state.model)));
+        self.service = Some(stack.stack(provider, cx.system().random()));
+        Ok(())
+    }
+
+    fn status(&self) -> Value {
+        let (info, totals) = (self.state.model.info(), &self.state.totals);
+        json!({
+            "provider": info.provider, "model": info.model, "in_flight": self.state.admission.in_flight(),
+            "calls": totals.calls.load(Ordering::Relaxed), "failures": totals.failures.load(Ordering::Relaxed),
+            "input_tokens": totals.input_tokens.load(Ordering::Relaxed),
+            "output_tokens": totals.output_tokens.load(Ordering::Relaxed),
+        })
+    }
+}
+
+impl StreamHandler<Generate> for ModelActor {
+    async fn handle(&mut self, Generate(request): Generate, sink: Sink<ModelChunk>, cx: &mut Cx<Self>) -> Result<()> {
+        let Some(service) = self.service.clone() else {
+            return Err(Error::internal("the model is not started"));
+        };
+        let state = Arc::clone(&self.state);
+        let call = state.totals.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let context = cx.context().clone();
+        let job_context = context.clone();
+        drop(cx.job("generation", call.to_string(), &job_context, move |_| async move {
+            let mut stream = service.call(request, context);
+            let mut usage = Usage::default();
+            while let Some(item) = stream.next().await {
+                match item {
+                    Ok(chunk) => {
+                        if let ModelChunk::Usage(total) = &chunk {
+                            usage = *total;
+                        }
+                        sink.send(chunk).await?;
+                    }
+                    Err(error) => {
+                        state.totals.failures.fetch_add(1, Ordering::Relaxed);
+                        sink.fail(error);
+                        return Ok(());
+                    }
+                }
+            }
+            state.totals.input_tokens.fetch_add(usage.input_tokens, Ordering::Relaxed);
+            state.totals.output_tokens.fetch_add(usage.output_tokens, Ordering::Relaxed);
+            sink.finish();
+            Ok(())
+        }));
+        Ok(())
+    }
+}

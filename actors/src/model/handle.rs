@@ -1,0 +1,89 @@
+//! The typed references users hold: one model, or all models of a node.
+
+use std::fmt;
+use std::sync::Arc;
+
+use beluga_core::{BoxStream, CallContext, ChatModel, ModelChunk, ModelInfo, ModelRequest, Result};
+use beluga_runtime::{Address, Ref, Silent, Spec, System};
+use futures_util::{StreamExt, future, stream};
+
+use super::actor::{ModelActor, ModelState, ProvidersActor};
+use super::message::{Generate, ModelProtocol};
+use super::policy::ModelPolicy;
+
+/// A reference to a supervised model. Stays valid over restarts; cheap to clone.
+#[derive(Clone)]
+pub struct ModelRef {
+    info: ModelInfo,
+    actor: Ref<ModelProtocol>,
+}
+
+impl ModelRef {
+    /// Returns the name of the actor.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.actor.name()
+    }
+
+    /// Stops the actor for good.
+    pub fn stop(&self) {
+        self.actor.stop();
+    }
+}
+
+impl ChatModel for ModelRef {
+    fn info(&self) -> ModelInfo {
+        self.info.clone()
+    }
+
+    fn stream(&self, request: Arc<ModelRequest>, cx: CallContext) -> BoxStream<'static, Result<ModelChunk>> {
+        let actor = self.actor.clone();
+        let open = future::lazy(move |_| actor.stream(Generate(request)).with_context(&cx).open());
+        stream::once(open).flatten().boxed()
+    }
+}
+
+impl fmt::Debug for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelRef").field("name", &self.actor.name()).field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// The models of a node.
+#[derive(Debug, Clone)]
+pub struct Models {
+    system: System,
+    root: Address,
+}
+
+impl Models {
+    /// Starts the supervisor of models in a system.
+    ///
+    /// # Errors
+    /// `conflict` if the system has one already.
+    pub async fn start(system: &System) -> Result<Self> {
+        let root: Ref<Silent> = system.spawn("providers", || ProvidersActor).await?;
+        Ok(Self { system: system.clone(), root: root.address()? })
+    }
+
+    /// Puts a model under supervision. Its breaker and limits survive its restarts.
+    ///
+    /// # Errors
+    /// `conflict` if the name is taken.
+    pub async fn spawn(
+        &self,
+        name: impl Into<String>,
+        model: Arc<dyn ChatModel>,
+        policy: ModelPolicy,
+    ) -> Result<ModelRef> {
+        let info = model.info();
+        let breaker = policy.breaker;
+        let state = Arc::new(ModelState::new(model, policy));
+        let mut spec = Spec::new(name, move || ModelActor::new(Arc::clone(&state)));
+        if let Some(config) = breaker {
+            spec = spec.breaker(config);
+        }
+        let actor = self.system.spawn_under(&self.root, spec).await?;
+        Ok(ModelRef { info, actor })
+    }
+}

@@ -1,0 +1,293 @@
+//! How a session reacts: one turn at a time, resumed after a crash, cancelled durably.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, StreamKey, SyncLevel, TurnId};
+use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StopReason, task};
+use serde_json::{Value, json};
+
+use super::directory::{SessionKey, Shared};
+use super::hub::Hub;
+use super::log::Log;
+use super::message::{Attach, CancelTurn, JobEnd, SessionProtocol, StartTurn, Started, TurnFinished};
+use super::record::Record;
+use super::turn::{Begin, Turn, TurnSetup};
+
+/// The most turns that wait behind the running one; one more is `overloaded`.
+pub const QUEUE_MAX: usize = 16;
+
+/// How often a turn is resumed after a crash before it ends as `turn_poisoned`.
+pub const RESUMES_MAX: u32 = 3;
+
+/// How long a caller is told to wait when the queue of a session is full.
+const QUEUE_RETRY: Duration = Duration::from_secs(1);
+
+/// The actor of one session.
+pub(crate) struct SessionActor {
+    key: SessionKey,
+    shared: Arc<Shared>,
+    hub: Arc<Hub>,
+    log: Option<Log>,
+    running: Option<Running>,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Running {
+    turn: TurnId,
+    cancel: CancelToken,
+}
+
+struct Waiting {
+    message: StartTurn,
+    reply: ReplyPort<Started>,
+    context: CallContext,
+}
+
+impl SessionActor {
+    pub(crate) fn new(key: SessionKey, shared: Arc<Shared>, hub: Arc<Hub>) -> Self {
+        Self { key, shared, hub, log: None, running: None, waiting: VecDeque::new() }
+    }
+
+    fn log(&self) -> Result<&Log> {
+        self.log.as_ref().ok_or_else(|| Error::internal("the session is not loaded"))
+    }
+
+    /// Answers a key that was used before; `Ok(None)` if the turn is to be started.
+    fn attached(&self, message: &StartTurn) -> Result<Option<Started>> {
+        let Some(mark) = &message.key else { return Ok(None) };
+        let log = self.log()?;
+        let now_ms = log.now_ms();
+        let Some(entry) = log.read(|history| history.key(&mark.key, now_ms).cloned()) else { return Ok(None) };
+        if entry.mark.digest != mark.digest {
+            return Err(Error::invalid_input("the idempotency key was used with another body")
+                .with_op("session.start_turn")
+                .with_status(422)
+                .with("field", "Idempotency-Key"));
+        }
+        Ok(Some(Started { turn: entry.turn, before: entry.before, hub: Arc::clone(&self.hub) }))
+    }
+
+    fn check_agent(&self, message: &StartTurn) -> Result<()> {
+        let owner = self.log()?.read(|history| history.agent.clone());
+        match owner {
+            Some(owner) if owner != message.agent => {
+                Err(Error::conflict(format!("the session belongs to the agent \"{owner}\""))
+                    .with("session", &self.key.id))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start_next(&mut self, cx: &mut Cx<Self>) {
+        while self.running.is_none() {
+            let Some(Waiting { message, reply, context }) = self.waiting.pop_front() else { return };
+            if let Err(error) = self.begin(message, reply, &context, cx) {
+                tracing::warn!(session = %self.key.id, %error, "a waiting turn could not begin");
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        message: StartTurn,
+        reply: ReplyPort<Started>,
+        context: &CallContext,
+        cx: &mut Cx<Self>,
+    ) -> Result<()> {
+        match self.check_agent(&message).and_then(|()| self.attached(&message)) {
+            Ok(None) => {}
+            Ok(Some(started)) => {
+                reply.send(Ok(started));
+                return Ok(());
+            }
+            Err(error) => {
+                reply.send(Err(error));
+                return Ok(());
+            }
+        }
+        let number = self.log()?.read(|history| history.turns) + 1;
+        let turn = TurnId::parse(format!("t{number}"))?;
+        let agent = message.agent.clone();
+        self.run(turn, agent, Begin::Fresh { message, reply }, context, cx)
+    }
+
+    /// Runs a turn as a job child. Its context is of its own: a caller that leaves does not end it.
+    fn run(
+        &mut self,
+        turn: TurnId,
+        agent: beluga_core::AgentName,
+        begin: Begin,
+        caller: &CallContext,
+        cx: &mut Cx<Self>,
+    ) -> Result<()> {
+        let log = self.log()?.clone();
+        let context = turn_context(caller, &self.key, &self.shared);
+        self.running = Some(Running { turn: turn.clone(), cancel: context.cancel_token().clone() });
+        // A cancelled turn must still record its end, so its job does not end with its context.
+        let job_context = context.clone().with_cancel(CancelToken::new());
+        let setup = TurnSetup {
+            log,
+            shared: Arc::clone(&self.shared),
+            key: self.key.clone(),
+            turn: turn.clone(),
+            agent,
+            context,
+        };
+        let job = cx.job("turn", turn.as_str(), &job_context, move |scope| async move {
+            Ok(Turn::run(setup, begin, scope).await.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded))
+        });
+        let myself = cx.myself();
+        task::spawn("session.turn_end", async move {
+            let end = job.await.unwrap_or_else(JobEnd::Crashed);
+            // A session that is gone meanwhile has nobody to tell: its successor reads the journal.
+            drop(myself.tell(TurnFinished { turn, end }).await);
+        });
+        Ok(())
+    }
+
+    /// Goes on with the turn the journal shows as open.
+    fn resume(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+        let Some(open) = self.log()?.open_turn() else { return Ok(()) };
+        let agent = self.log()?.read(|history| history.agent.clone());
+        let Some(agent) = agent else { return Ok(()) };
+        let attempt = open.attempt + 1;
+        tracing::info!(session = %self.key.id, turn = %open.turn, attempt, "a turn is resumed");
+        let caller = CallContext::new().with_tenant(self.key.tenant.clone());
+        self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, &caller, cx)
+    }
+}
+
+fn turn_context(caller: &CallContext, key: &SessionKey, shared: &Shared) -> CallContext {
+    let now = shared.host.now();
+    let mut context = CallContext::new()
+        .with_tenant(key.tenant.clone())
+        .with_trace(caller.trace())
+        .with_timeout(now, shared.settings.turn_timeout);
+    if let Some(principal) = caller.principal() {
+        context = context.with_principal(principal);
+    }
+    match caller.deadline() {
+        Some(deadline) => context.with_deadline(deadline),
+        None => context,
+    }
+}
+
+impl Actor for SessionActor {
+    type Protocol = SessionProtocol;
+    const KIND: &'static str = "session";
+
+    async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+        let stream =
+            StreamKey { tenant: self.key.tenant.clone(), kind: SESSION.to_owned(), id: self.key.id.to_string() };
+        let log = Log::load(
+            Arc::clone(&self.shared.journal),
+            Arc::clone(&self.shared.host),
+            stream,
+            self.shared.fence,
+            Arc::clone(&self.hub),
+        )
+        .await?;
+        if let Some(last) = log.read(|history| history.last.clone()) {
+            self.shared.remember(&self.key, &log, last);
+        }
+        self.log = Some(log);
+        self.resume(cx)
+    }
+
+    async fn stopping(&mut self, _cx: &mut Cx<Self>, reason: StopReason) {
+        if matches!(reason, StopReason::Shutdown | StopReason::Requested) {
+            self.hub.close(&Error::unavailable("the node is going down; read on from the cursor after it is back"));
+        }
+    }
+
+    fn status(&self) -> Value {
+        let Some(log) = &self.log else { return Value::Null };
+        let (agent, turns, messages) = log
+            .read(|history| (history.agent.as_ref().map(ToString::to_string), history.turns, history.messages.len()));
+        json!({
+            "tenant": self.key.tenant, "session": self.key.id, "agent": agent, "turns": turns, "messages": messages,
+            "running": self.running.as_ref().map(|running| running.turn.as_str()), "waiting": self.waiting.len(),
+        })
+    }
+}
+
+/// The kind of a session's stream in the journal.
+pub(crate) const SESSION: &str = "session";
+
+impl DeferredHandler<StartTurn> for SessionActor {
+    async fn handle(&mut self, message: StartTurn, reply: ReplyPort<Started>, cx: &mut Cx<Self>) {
+        match self.check_agent(&message).and_then(|()| self.attached(&message)) {
+            Ok(None) => {}
+            Ok(Some(started)) => return reply.send(Ok(started)),
+            Err(error) => return reply.send(Err(error)),
+        }
+        if self.running.is_some() && self.waiting.len() >= QUEUE_MAX {
+            return reply.send(Err(Error::overloaded(format!("{QUEUE_MAX} turns of this session wait already"))
+                .with_status(429)
+                .with_retry(beluga_core::Retry::After(QUEUE_RETRY))
+                .with("session", &self.key.id)));
+        }
+        let context = cx.context().clone();
+        self.waiting.push_back(Waiting { message, reply, context });
+        self.start_next(cx);
+    }
+}
+
+impl Handler<CancelTurn> for SessionActor {
+    async fn handle(&mut self, CancelTurn { turn }: CancelTurn, _cx: &mut Cx<Self>) -> Result<Option<TurnId>> {
+        let Some(running) = &self.running else { return Ok(None) };
+        if turn.as_ref().is_some_and(|turn| *turn != running.turn) {
+            return Ok(None);
+        }
+        let log = self.log()?;
+        let agent = log.read(|history| history.open.is_some().then(|| history.agent.clone()).flatten());
+        if let Some(agent) = agent {
+            log.append(&running.turn, &agent, vec![Record::Cancelled], SyncLevel::Commit, Mark::Keep).await?;
+        }
+        running.cancel.cancel();
+        Ok(Some(running.turn.clone()))
+    }
+}
+
+impl Handler<Attach> for SessionActor {
+    async fn handle(&mut self, _: Attach, cx: &mut Cx<Self>) -> Result<Arc<Hub>> {
+        if self.log()?.read(|history| history.version) == 0 && self.running.is_none() {
+            cx.stop();
+            return Err(Error::not_found("no such session").with("session", &self.key.id));
+        }
+        Ok(Arc::clone(&self.hub))
+    }
+}
+
+impl Handler<TurnFinished> for SessionActor {
+    async fn handle(&mut self, TurnFinished { turn, end }: TurnFinished, cx: &mut Cx<Self>) -> Result<()> {
+        if self.running.as_ref().is_none_or(|running| running.turn != turn) {
+            return Ok(());
+        }
+        self.running = None;
+        match end {
+            JobEnd::Recorded => {
+                if let Some(last) = self.log()?.read(|history| history.last.clone())
+                    && last.0 == turn
+                {
+                    self.shared.remember(&self.key, self.log()?, last);
+                }
+                self.start_next(cx);
+            }
+            JobEnd::Crashed(error) => {
+                tracing::warn!(session = %self.key.id, %turn, %error, "a turn crashed");
+                self.resume(cx)?;
+                self.start_next(cx);
+            }
+            JobEnd::Journal(error) => {
+                if error.code() == Code::Overloaded {
+                    self.hub.close(&error);
+                }
+                cx.fail(error);
+            }
+        }
+        Ok(())
+    }
+}

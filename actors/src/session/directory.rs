@@ -1,0 +1,313 @@
+//! Where sessions are found: one activation per tenant and session id, on demand.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::family_stub::{Activation, Activator, Family, FamilyExt as _, FamilyOptions};
+use beluga_core::{
+    AgentName, BoxFuture, Error, Exchange, Host, Journal, MemoryOwner, MessageStore, Result, SessionId, StateStore,
+    StreamKey, TenantId, TurnId,
+};
+use beluga_runtime::{Ref, Spec, System, task};
+use parking_lot::Mutex;
+
+use super::actor::{SESSION, SessionActor};
+use super::handle::Invoke;
+use super::history::History;
+use super::hub::Hub;
+use super::log::{Log, wall_ms};
+use super::message::{Attach, CancelTurn, SessionProtocol, StartTurn, Started};
+use super::record::KeyMark;
+use super::stream::{EventStream, Until};
+use crate::agent::AgentTable;
+use crate::session::turn::UnknownOutcome;
+
+/// How many open sessions one look at the journal brings at start.
+const RESUME_BATCH: usize = 100_000;
+
+/// Where a node keeps what must survive it.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// The journal of sessions.
+    pub journal: Arc<dyn Journal>,
+    /// The messages recall memory searches.
+    pub messages: Arc<dyn MessageStore>,
+    /// Core memory and other small values.
+    pub state: Arc<dyn StateStore>,
+}
+
+/// The limits and policies of sessions.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a session stays in memory without a message. Default: 2 minutes.
+    pub idle_after: Duration,
+    /// The most sessions in memory; the least recently used idle one leaves first. Default: 100,000.
+    pub max_active: usize,
+    /// The most time a turn may take. Default: 10 minutes.
+    pub turn_timeout: Duration,
+    /// What is done about a `once` tool whose outcome is unknown. Default: the model is told.
+    pub unknown_outcome: UnknownOutcome,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            idle_after: Duration::from_secs(120),
+            max_active: 100_000,
+            turn_timeout: Duration::from_secs(600),
+            unknown_outcome: UnknownOutcome::TellModel,
+        }
+    }
+}
+
+/// Names a session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SessionKey {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: SessionId,
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.tenant, self.id)
+    }
+}
+
+/// What every session of a node shares.
+pub(crate) struct Shared {
+    pub(crate) system: System,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) fence: u64,
+    pub(crate) settings: Settings,
+    pub(crate) agents: AgentTable,
+    family: Family<SessionProtocol>,
+    hubs: Mutex<HashMap<SessionKey, Weak<Hub>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        system: System,
+        host: Arc<dyn Host>,
+        journal: Arc<dyn Journal>,
+        settings: Settings,
+    ) -> Result<Arc<Self>> {
+        let options = FamilyOptions { idle_after: settings.idle_after, max_active: settings.max_active };
+        let family = system.family(SESSION, options)?;
+        let fence = wall_ms(host.as_ref());
+        Ok(Arc::new(Self {
+            system,
+            host,
+            journal,
+            fence,
+            settings,
+            agents: AgentTable::default(),
+            family,
+            hubs: Mutex::default(),
+        }))
+    }
+
+    /// Returns the live end of a session's events; the same one for every incarnation and reader.
+    fn hub(&self, key: &SessionKey) -> Arc<Hub> {
+        let mut hubs = self.hubs.lock();
+        if let Some(hub) = hubs.get(key).and_then(Weak::upgrade) {
+            return hub;
+        }
+        // The map is swept when it could double, so dead entries never outnumber live ones for long.
+        if hubs.len() == hubs.capacity() {
+            hubs.retain(|_, hub| hub.strong_count() > 0);
+        }
+        let hub = Arc::new(Hub::default());
+        hubs.insert(key.clone(), Arc::downgrade(&hub));
+        hub
+    }
+
+    /// Returns a ref to a session, activated on demand under the agent it belongs to, or under `newcomer` if it is new.
+    fn session(self: &Arc<Self>, key: &SessionKey, newcomer: Option<AgentName>) -> Ref<SessionProtocol> {
+        let activator = SessionActivator { shared: Arc::clone(self), key: key.clone(), newcomer };
+        self.family.resolve(key.to_string(), Arc::new(activator))
+    }
+
+    /// Gives a finished turn to the agent's memory, off the turn's path.
+    pub(crate) fn remember(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        log: &Log,
+        last: (TurnId, Arc<beluga_core::ChatMessage>, Arc<beluga_core::ChatMessage>, u64),
+    ) {
+        let Some(agent) = log.read(|history| history.agent.clone()) else { return };
+        let Ok(spec) = self.agents.spec(&agent) else { return };
+        if spec.memory.is_empty() {
+            return;
+        }
+        let (turn, input, output, at_ms) = last;
+        let owner = MemoryOwner { tenant: key.tenant.clone(), agent };
+        let exchange = Exchange { owner, session: key.id.clone(), turn, input, output, at_ms };
+        task::spawn("session.remember", async move {
+            for memory in &spec.memory {
+                if let Err(error) = memory.save(exchange.clone()).await {
+                    tracing::warn!(session = %exchange.session, %error, "a memory tier did not save");
+                }
+            }
+        });
+    }
+
+    pub(crate) async fn start(self: &Arc<Self>, agent: &AgentName, invoke: Invoke) -> Result<EventStream> {
+        let key = SessionKey { tenant: invoke.context.tenant().clone(), id: self.session_id(agent, &invoke)? };
+        let mark = invoke.idempotency_key.as_ref().map(|text| KeyMark { key: text.clone(), digest: digest(&invoke) });
+        let reader = self.hub(&key).subscribe();
+        let session = self.session(&key, Some(agent.clone()));
+        let message = StartTurn { agent: agent.clone(), input: invoke.input, key: mark, history: invoke.history };
+        let Started { turn, before, hub } = session.ask(message).with_context(&invoke.context).await?;
+        let reader = if Arc::ptr_eq(reader.hub(), &hub) { reader } else { hub.subscribe() };
+        let stream = self.events_of(&key, Some(turn.clone()), before, Until::TurnEnd, reader);
+        if !invoke.cancel_on_drop {
+            return Ok(stream);
+        }
+        Ok(stream.on_drop(move || {
+            task::spawn("session.cancel_dropped", async move {
+                if let Err(error) = session.ask(CancelTurn { turn: Some(turn) }).await {
+                    tracing::debug!(%error, "a dropped turn could not be cancelled");
+                }
+            });
+        }))
+    }
+
+    fn events_of(
+        &self,
+        key: &SessionKey,
+        turn: Option<TurnId>,
+        after: u64,
+        until: Until,
+        reader: super::hub::Reader,
+    ) -> EventStream {
+        EventStream::new(key.id.clone(), turn, after, until, reader, Arc::clone(&self.journal), stream_key(key))
+    }
+
+    /// Without a session id the key names one, so that a repeated request meets its first.
+    fn session_id(&self, agent: &AgentName, invoke: &Invoke) -> Result<SessionId> {
+        if let Some(session) = &invoke.session {
+            return Ok(session.clone());
+        }
+        match &invoke.idempotency_key {
+            Some(key) => {
+                let tenant = invoke.context.tenant();
+                SessionId::parse(format!("k-{}", short_hash(&[tenant.as_str(), agent.as_str(), key])))
+            }
+            None => SessionId::parse(format!("s-{:016x}{:016x}", self.host.random(), self.host.random())),
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn stream_key(key: &SessionKey) -> StreamKey {
+    StreamKey { tenant: key.tenant.clone(), kind: SESSION.to_owned(), id: key.id.to_string() }
+}
+
+/// Returns 32 hexadecimal digits of the SHA-256 of the parts, each ended by a zero byte.
+pub(crate) fn short_hash(parts: &[&str]) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digest(invoke: &Invoke) -> String {
+    short_hash(&[&serde_json::to_string(&invoke.input).unwrap_or_default()])
+}
+
+struct SessionActivator {
+    shared: Arc<Shared>,
+    key: SessionKey,
+    newcomer: Option<AgentName>,
+}
+
+impl Activator<SessionProtocol> for SessionActivator {
+    fn activate<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Result<Activation<SessionProtocol>>> {
+        Box::pin(async move {
+            let first = self.shared.journal.read(stream_key(&self.key), 1, 1).await?;
+            let mut history = History::default();
+            history.extend(&first)?;
+            let agent = match (history.agent, &self.newcomer) {
+                (Some(owner), _) => owner,
+                (None, Some(newcomer)) => newcomer.clone(),
+                (None, None) => return Err(Error::not_found("no such session").with("session", &self.key.id)),
+            };
+            let supervisor = self.shared.agents.address(&agent)?;
+            let (shared, key, hub) = (Arc::clone(&self.shared), self.key.clone(), self.shared.hub(&self.key));
+            let spec = Spec::new(self.key.to_string(), move || {
+                SessionActor::new(key.clone(), Arc::clone(&shared), Arc::clone(&hub))
+            });
+            Ok(Activation { supervisor, spec })
+        })
+    }
+}
+
+/// The sessions of a node.
+#[derive(Debug, Clone)]
+pub struct Sessions(pub(crate) Arc<Shared>);
+
+impl Sessions {
+    /// Returns the events of a session after a number, or all of them; activates a session that is not in memory.
+    ///
+    /// With `follow` the stream stays open and goes on with later turns; without, it ends at the last event there is.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such session.
+    pub async fn events(
+        &self,
+        tenant: &TenantId,
+        session: &SessionId,
+        after: Option<u64>,
+        follow: bool,
+    ) -> Result<EventStream> {
+        let key = SessionKey { tenant: tenant.clone(), id: session.clone() };
+        let hub = self.0.session(&key, None).ask(Attach).await?;
+        let until = if follow { Until::Never } else { Until::Number(hub.last()) };
+        let reader = hub.subscribe();
+        Ok(self.0.events_of(&key, None, after.unwrap_or(0), until, reader))
+    }
+
+    /// Cancels the running turn of a session and returns it; `None` if none runs.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such session; what the journal answers.
+    pub async fn cancel(&self, tenant: &TenantId, session: &SessionId) -> Result<Option<TurnId>> {
+        let key = SessionKey { tenant: tenant.clone(), id: session.clone() };
+        self.0.session(&key, None).ask(CancelTurn { turn: None }).await
+    }
+
+    /// Activates every session with an unfinished turn and returns how many. Called once at start, after the agents
+    /// are there.
+    ///
+    /// # Errors
+    /// What the journal answers. A session that cannot be activated is logged and left for its next caller.
+    pub async fn resume(&self) -> Result<usize> {
+        let open = self.0.journal.open(SESSION, RESUME_BATCH).await?;
+        let mut resumed = 0;
+        for stream in open {
+            let key = SessionKey { tenant: stream.tenant, id: SessionId::parse(&stream.id)? };
+            match self.0.session(&key, None).ask(Attach).await {
+                Ok(_) => resumed += 1,
+                Err(error) => tracing::warn!(session = %key.id, %error, "an open turn could not be resumed"),
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Returns how many sessions are in memory.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.0.family.len()
+    }
+}

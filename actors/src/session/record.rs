@@ -1,0 +1,353 @@
+//! What a session writes to its journal, and how each record reads as public events.
+//!
+//! One table maps both ways of looking at a turn:
+//!
+//! | record | public events |
+//! |---|---|
+//! | `opened`, `turn_started`, `reserved`, `cancelled` | none |
+//! | `resumed` | `retry` |
+//! | `answered` | `thinking`, `text` (one each per stretch), `usage`, `tool_call` |
+//! | `tools_finished` | `tool_result` |
+//! | `handed_off` | `handoff` |
+//! | `turn_ended` | `done` or `error` |
+//!
+//! A group is one append: all its records are durable together. Text deltas are visible before their record; their
+//! numbers and text offsets are kept in it, so that a cursor inside a finished step gets the rest and nothing twice.
+
+use beluga_core::{
+    AgentName, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, Result, ToolResult, TurnId, Usage,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// How many event numbers are reserved at a time.
+pub(crate) const NUMBERS_PER_RANGE: u64 = 1024;
+
+/// One append of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GroupBody {
+    /// Calendar time of the append, milliseconds since 1970 UTC.
+    pub(crate) at_ms: u64,
+    /// The turn it belongs to.
+    pub(crate) turn: TurnId,
+    /// The agent that acts.
+    pub(crate) agent: AgentName,
+    /// What happened, in order.
+    pub(crate) records: Vec<Record>,
+}
+
+impl GroupBody {
+    /// Encodes the group as JSON: self-describing, so that an older journal stays readable.
+    pub(crate) fn encode(&self) -> Result<Bytes> {
+        serde_json::to_vec(self)
+            .map(Bytes::from)
+            .map_err(|error| Error::internal("a session record is no JSON").with_source(error))
+    }
+
+    /// Decodes a group.
+    pub(crate) fn decode(payload: &[u8]) -> Result<Self> {
+        serde_json::from_slice(payload)
+            .map_err(|error| Error::decode("a session record cannot be read").with_source(error))
+    }
+
+    /// Returns the public events of the group with a number above `after`, oldest first.
+    pub(crate) fn events(&self, after: u64) -> Vec<Numbered> {
+        let mut events = Vec::new();
+        for record in &self.records {
+            record.events(after, |number, event| {
+                events.push(Numbered {
+                    number,
+                    turn: self.turn.clone(),
+                    agent: self.agent.clone(),
+                    at_ms: self.at_ms,
+                    event,
+                });
+            });
+        }
+        events
+    }
+}
+
+/// One fact about a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub(crate) enum Record {
+    /// The session came to be.
+    Opened {
+        /// What was said before it began, when another agent delegates to it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        history: Vec<ChatMessage>,
+    },
+    /// A turn began.
+    TurnStarted {
+        /// What was asked.
+        input: ChatMessage,
+        /// The caller's idempotency key and the digest of its body.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<KeyMark>,
+        /// The numbers reserved for its events: the first of the range.
+        from: u64,
+        /// The last number of the range.
+        until: u64,
+    },
+    /// More numbers were reserved.
+    Reserved {
+        /// The last number now reserved.
+        until: u64,
+    },
+    /// The turn began again after a crash.
+    Resumed {
+        /// Which try begins, from 2.
+        attempt: u32,
+        /// The number of the `retry` event.
+        number: u64,
+        /// The first number that is void.
+        discard_from: u64,
+        /// The last number reserved.
+        until: u64,
+    },
+    /// The model answered.
+    Answered(Answered),
+    /// Tools of the answer finished.
+    ToolsFinished {
+        /// One result per call, in the order of the calls.
+        results: Vec<FinishedCall>,
+    },
+    /// Another agent took over.
+    HandedOff {
+        /// The number of the `handoff` event.
+        number: u64,
+        /// Who handed over.
+        from: AgentName,
+        /// Who took over.
+        to: AgentName,
+        /// Whether it comes back.
+        mode: HandoffMode,
+    },
+    /// The turn is to be cancelled.
+    Cancelled,
+    /// The turn ended.
+    TurnEnded {
+        /// The number of the `done` or `error` event.
+        number: u64,
+        /// How.
+        outcome: Outcome,
+        /// Tokens of the whole turn.
+        usage: Usage,
+    },
+}
+
+/// An idempotency key and what it was first used with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyMark {
+    /// The caller's key.
+    pub(crate) key: String,
+    /// A digest of the body; the same key with another one is refused.
+    pub(crate) digest: String,
+}
+
+/// One answer of the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    /// The message, for the history.
+    pub(crate) message: ChatMessage,
+    /// What was shown of it while it came, for cursors.
+    pub(crate) shown: Vec<Shown>,
+    /// The tool calls about to run.
+    pub(crate) intents: Vec<Intent>,
+    /// The number of the `usage` event.
+    pub(crate) usage_number: u64,
+}
+
+/// A stretch of text or thinking that was shown in pieces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    /// Whether it is thinking.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) thinking: bool,
+    /// The whole stretch.
+    pub(crate) text: String,
+    /// Event number and the byte offset at which its piece ends, rising.
+    pub(crate) marks: Vec<(u64, usize)>,
+}
+
+impl Shown {
+    /// Returns the number of the last piece and the text after the piece numbered `after`; `None` if all was seen.
+    fn rest(&self, after: u64) -> Option<(u64, &str)> {
+        let (last, _) = *self.marks.last()?;
+        if last <= after {
+            return None;
+        }
+        let seen = self.marks.iter().rev().find(|(number, _)| *number <= after).map_or(0, |(_, end)| *end);
+        self.text.get(seen..).filter(|rest| !rest.is_empty()).map(|rest| (last, rest))
+    }
+}
+
+/// A tool call about to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Intent {
+    /// The number of the `tool_call` event.
+    pub(crate) number: u64,
+    /// The id the model gave.
+    pub(crate) id: String,
+    /// The tool's name.
+    pub(crate) name: String,
+    /// The arguments as the model wrote them.
+    pub(crate) arguments: String,
+    /// What a repeated call does.
+    pub(crate) effect: Effect,
+    /// The key of this call, the same after every resume.
+    pub(crate) key: String,
+}
+
+/// A finished tool call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FinishedCall {
+    /// The number of the `tool_result` event.
+    pub(crate) number: u64,
+    /// What the tool answered.
+    pub(crate) result: ToolResult,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// With an answer.
+    Done {
+        /// The answer.
+        result: String,
+    },
+    /// With an error.
+    Failed {
+        /// Why.
+        error: ErrorRecord,
+    },
+}
+
+impl Record {
+    fn events(&self, after: u64, mut emit: impl FnMut(u64, Event)) {
+        let mut emit = |number: u64, event: Event| {
+            if number > after {
+                emit(number, event);
+            }
+        };
+        match self {
+            Record::Opened { .. } | Record::TurnStarted { .. } | Record::Reserved { .. } | Record::Cancelled => {}
+            Record::Resumed { attempt, number, discard_from, .. } => {
+                emit(*number, Event::Retry { attempt: *attempt, discard_from: Some(*discard_from) });
+            }
+            Record::Answered(answered) => answered.events(after, emit),
+            Record::ToolsFinished { results } => {
+                for call in results {
+                    emit(call.number, tool_result(&call.result));
+                }
+            }
+            Record::HandedOff { number, from, to, mode } => {
+                emit(*number, Event::Handoff { from: from.clone(), to: to.clone(), mode: *mode });
+            }
+            Record::TurnEnded { number, outcome, usage } => emit(*number, outcome.event(*usage)),
+        }
+    }
+
+    /// Returns the highest number this record makes durable.
+    pub(crate) fn last_number(&self) -> Option<u64> {
+        match self {
+            Record::Opened { .. } | Record::TurnStarted { .. } | Record::Reserved { .. } | Record::Cancelled => None,
+            Record::Resumed { number, .. } | Record::HandedOff { number, .. } | Record::TurnEnded { number, .. } => {
+                Some(*number)
+            }
+            Record::Answered(answered) => {
+                answered.intents.iter().map(|intent| intent.number).chain([answered.usage_number]).max()
+            }
+            Record::ToolsFinished { results } => results.iter().map(|call| call.number).max(),
+        }
+    }
+}
+
+impl Answered {
+    fn events(&self, after: u64, mut emit: impl FnMut(u64, Event)) {
+        for shown in &self.shown {
+            if let Some((number, rest)) = shown.rest(after) {
+                let text = rest.to_owned();
+                emit(number, if shown.thinking { Event::Thinking { text } } else { Event::Text { text } });
+            }
+        }
+        emit(self.usage_number, Event::Usage { usage: self.message.usage.unwrap_or_default() });
+        for intent in &self.intents {
+            emit(intent.number, intent.event());
+        }
+    }
+}
+
+impl Intent {
+    /// Returns the public event.
+    pub(crate) fn event(&self) -> Event {
+        Event::ToolCall { id: self.id.clone(), name: self.name.clone(), arguments: self.arguments.clone() }
+    }
+}
+
+impl Outcome {
+    /// Returns the public event.
+    pub(crate) fn event(&self, usage: Usage) -> Event {
+        match self {
+            Outcome::Done { result } => Event::Done { result: result.clone(), usage },
+            Outcome::Failed { error } => Event::Error { error: Error::from(error.clone()).problem() },
+        }
+    }
+}
+
+/// Returns the public event of a finished call.
+pub(crate) fn tool_result(result: &ToolResult) -> Event {
+    Event::ToolResult {
+        id: result.call_id.clone(),
+        name: result.name.clone(),
+        content: result.text(),
+        outcome: result.outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown() -> Shown {
+        Shown { thinking: false, text: "abcdef".into(), marks: vec![(5, 2), (6, 4), (9, 6)] }
+    }
+
+    #[test]
+    fn a_cursor_inside_a_finished_step_gets_the_rest() {
+        assert_eq!(shown().rest(0), Some((9, "abcdef")));
+        assert_eq!(shown().rest(5), Some((9, "cdef")));
+        assert_eq!(shown().rest(7), Some((9, "ef")));
+        assert_eq!(shown().rest(9), None);
+    }
+
+    #[test]
+    fn a_group_survives_encoding() {
+        let group = GroupBody {
+            at_ms: 1,
+            turn: TurnId::parse("t1").unwrap(),
+            agent: AgentName::parse("a").unwrap(),
+            records: vec![
+                Record::Opened { history: vec![] },
+                Record::TurnStarted { input: ChatMessage::user("hi"), key: None, from: 1, until: 1024 },
+                Record::Answered(Answered {
+                    message: ChatMessage::assistant("abcdef"),
+                    shown: vec![shown()],
+                    intents: vec![],
+                    usage_number: 10,
+                }),
+                Record::Cancelled,
+                Record::TurnEnded {
+                    number: 11,
+                    outcome: Outcome::Done { result: "abcdef".into() },
+                    usage: Usage::default(),
+                },
+            ],
+        };
+        assert_eq!(GroupBody::decode(&group.encode().unwrap()).unwrap(), group);
+        let numbers: Vec<u64> = group.events(5).iter().map(|event| event.number).collect();
+        assert_eq!(numbers, [9, 10, 11]);
+    }
+}

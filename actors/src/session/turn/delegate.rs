@@ -1,0 +1,94 @@
+//! Handoffs of a turn: a message to the other agent, in transfer or in return mode.
+
+use std::sync::Arc;
+
+use beluga_core::{Error, HandoffMode, Result, SessionId, ToolOutcome, ToolOutput};
+
+use super::{Halt, Turn};
+use crate::agent::{AgentRef, HANDOFFS_MAX, Handoff, HandoffNotice};
+use crate::session::Invoke;
+use crate::session::directory::short_hash;
+use crate::session::record::{FinishedCall, Intent, Record};
+
+impl Turn {
+    /// Returns the handoff behind a tool name, if it is enabled for this call.
+    pub(super) fn handoff(&self, tool: &str) -> Option<&Handoff> {
+        let to = tool.strip_prefix(crate::agent::TRANSFER_PREFIX)?;
+        self.spec.handoffs.iter().find(|handoff| handoff.to.as_str() == to && handoff.is_enabled(&self.context))
+    }
+
+    /// Answers the call of a handoff's tool. In return mode the other agent runs a turn of its own.
+    pub(super) async fn hand_over(&self, handoff: &Handoff, intent: &Intent) -> Result<ToolOutput> {
+        if self.hops >= HANDOFFS_MAX {
+            return Err(Error::overloaded(format!("a turn makes at most {HANDOFFS_MAX} handoffs")));
+        }
+        let agent = AgentRef::find(&self.shared, &handoff.to)?;
+        agent.accept(self.notice(handoff), &self.context).await?;
+        match handoff.mode {
+            HandoffMode::Transfer => Ok(ToolOutput::text(format!("The agent \"{}\" takes over.", handoff.to))),
+            HandoffMode::Return => self.delegate(&agent, handoff, intent).await,
+        }
+    }
+
+    fn notice(&self, handoff: &Handoff) -> HandoffNotice {
+        HandoffNotice { from: self.agent.clone(), to: handoff.to.clone(), mode: handoff.mode, hops: self.hops + 1 }
+    }
+
+    /// The other agent answers in a session of its own, named by this call: a repeated call meets the same turn.
+    async fn delegate(&self, agent: &AgentRef, handoff: &Handoff, intent: &Intent) -> Result<ToolOutput> {
+        let tenant = self.key.tenant.as_str();
+        let session = SessionId::parse(format!("h-{}", short_hash(&[tenant, handoff.to.as_str(), &intent.key])))?;
+        let transcript = self.log.messages();
+        // The last message is the call itself; it has no result yet and stays out.
+        let transcript = transcript.get(..transcript.len().saturating_sub(1)).unwrap_or_default();
+        let mut invoke = Invoke::new((*self.input).clone())
+            .with_session(session)
+            .with_idempotency_key(intent.key.as_str())
+            .with_context(self.context.child())
+            .cancel_on_drop(true);
+        let before: Vec<_> = handoff.filtered(transcript);
+        invoke.history = strip_input(before, &self.input);
+        let reply = agent.invoke(invoke).await?;
+        Ok(ToolOutput::text(reply.result))
+    }
+
+    /// Returns the transfer among finished calls; the first one counts.
+    pub(super) fn transfer_of(&self, finished: &[FinishedCall]) -> Option<&Handoff> {
+        finished
+            .iter()
+            .filter(|call| call.result.outcome == ToolOutcome::Ok)
+            .filter_map(|call| self.handoff(&call.result.name))
+            .find(|handoff| handoff.mode == HandoffMode::Transfer)
+    }
+
+    pub(super) async fn handoff_record(&self, handoff: &Handoff) -> Result<Record, Halt> {
+        Ok(Record::HandedOff {
+            number: self.number().await?,
+            from: self.agent.clone(),
+            to: handoff.to.clone(),
+            mode: handoff.mode,
+        })
+    }
+
+    /// The other agent goes on with the turn: its instructions, tools and memory count from now on.
+    pub(super) async fn follow(&mut self, handoff: &Handoff) -> Result<(), Halt> {
+        handoff.notify(&self.notice(handoff));
+        self.hops += 1;
+        self.spec = self.shared.agents.spec(&handoff.to)?;
+        self.agent = handoff.to.clone();
+        self.observations.clear();
+        self.memory = self.load_memory().await;
+        Ok(())
+    }
+}
+
+/// The delegate gets the input as its own turn's input, so the transcript ends before it.
+fn strip_input(
+    mut transcript: Vec<Arc<beluga_core::ChatMessage>>,
+    input: &Arc<beluga_core::ChatMessage>,
+) -> Vec<Arc<beluga_core::ChatMessage>> {
+    if let Some(position) = transcript.iter().rposition(|message| Arc::ptr_eq(message, input)) {
+        transcript.truncate(position);
+    }
+    transcript
+}

@@ -1,0 +1,385 @@
+//! One run of the loop: ask the model, run its tools, ask again, until there is an answer.
+//!
+//! A turn is a job child of its session. It is written as straight code because everything it must remember is in the
+//! journal: when it dies, another one goes on from the last record. The waits are those of the durability design: the
+//! turn's start, the intents before tools run, their results before the model is asked again, and the end before it
+//! is visible.
+
+mod delegate;
+mod prompt;
+mod step;
+mod tools;
+
+use std::sync::Arc;
+
+use beluga_core::{
+    AgentName, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, Mark, PARTIAL, Result, SyncLevel,
+    ToolDefinition, TurnId, Usage,
+};
+use beluga_runtime::{JobCx, ReplyPort, time};
+
+use super::actor::RESUMES_MAX;
+use super::directory::{SessionKey, Shared};
+use super::history::OpenTurn;
+use super::log::Log;
+use super::message::{StartTurn, Started};
+use super::record::{Answered, FinishedCall, Intent, KeyMark, NUMBERS_PER_RANGE, Outcome, Record};
+use crate::agent::{Action, AgentSpec, Observation, Plan, PlannerState};
+
+/// What is done about a `once` tool that was interrupted between its start and its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownOutcome {
+    /// The model is told that the outcome is unknown, and goes on.
+    #[default]
+    TellModel,
+    /// The turn ends with `unknown_outcome`.
+    Fail,
+}
+
+/// How a turn's job begins.
+pub(crate) enum Begin {
+    /// A new turn; `reply` is answered once it is durable.
+    Fresh { message: StartTurn, reply: ReplyPort<Started> },
+    /// The open turn of the journal.
+    Resume { open: OpenTurn, attempt: u32 },
+}
+
+/// What a turn is given.
+pub(crate) struct TurnSetup {
+    pub(crate) log: Log,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) key: SessionKey,
+    pub(crate) turn: TurnId,
+    pub(crate) agent: AgentName,
+    pub(crate) context: CallContext,
+}
+
+/// A running turn.
+pub(crate) struct Turn {
+    log: Log,
+    shared: Arc<Shared>,
+    key: SessionKey,
+    turn: TurnId,
+    context: CallContext,
+    scope: JobCx,
+    /// The agent that acts now; a transfer changes it.
+    agent: AgentName,
+    spec: Arc<AgentSpec>,
+    input: Arc<ChatMessage>,
+    usage: Usage,
+    steps: u32,
+    hops: u32,
+    memory: String,
+    observations: Vec<Observation>,
+}
+
+/// Why a turn cannot go on.
+enum Halt {
+    /// The turn ends with this error, in the journal.
+    Turn(Error),
+    /// The journal failed; nothing can be recorded.
+    Journal(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Halt::Turn(error)
+    }
+}
+
+/// The answer of a turn that went well, and the record that ends it.
+struct Finished {
+    result: String,
+    answered: Option<Answered>,
+}
+
+impl Turn {
+    /// Runs a turn to its end.
+    ///
+    /// # Errors
+    /// Only what the journal answers: the turn's own failures are recorded as its end.
+    pub(crate) async fn run(setup: TurnSetup, begin: Begin, scope: JobCx) -> Result<()> {
+        match begin {
+            Begin::Fresh { message, reply } => Self::run_fresh(setup, message, reply, scope).await,
+            Begin::Resume { open, attempt } => Self::run_resumed(setup, open, attempt, scope).await,
+        }
+    }
+
+    async fn run_fresh(setup: TurnSetup, message: StartTurn, reply: ReplyPort<Started>, scope: JobCx) -> Result<()> {
+        let spec = match setup.shared.agents.spec(&setup.agent) {
+            Ok(spec) => spec,
+            Err(error) => {
+                reply.send(Err(error));
+                return Ok(());
+            }
+        };
+        let StartTurn { input, key, history, .. } = message;
+        let (from, until) = setup.log.reserve_range();
+        let records = opening(&setup.log, &input, key, &history, (from, until));
+        if let Err(error) = setup.log.append(&setup.turn, &setup.agent, records, SyncLevel::Disk, Mark::Open).await {
+            // Nothing was started; the caller may try again.
+            let broken = !matches!(error.code(), Code::Overloaded | Code::InvalidInput);
+            let copy = error.duplicate();
+            reply.send(Err(error));
+            return if broken { Err(copy) } else { Ok(()) };
+        }
+        let hub = Arc::clone(setup.log.hub());
+        reply.send(Ok(Started { turn: setup.turn.clone(), before: from.saturating_sub(1), hub }));
+        Self::new(setup, spec, Arc::new(input), scope).finish().await
+    }
+
+    async fn run_resumed(setup: TurnSetup, open: OpenTurn, attempt: u32, scope: JobCx) -> Result<()> {
+        let spec = match resumable(&setup, &open, attempt) {
+            Ok(spec) => spec,
+            Err(error) => return abandon(&setup, open, &error).await,
+        };
+        let mut turn = Self::new(setup, spec, Arc::clone(&open.input), scope);
+        turn.usage = open.usage;
+        turn.steps = open.steps;
+        turn.hops = open.hops;
+        turn.record_resume(attempt).await?;
+        turn.finish().await
+    }
+
+    fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Self {
+        Self {
+            log: setup.log,
+            shared: setup.shared,
+            key: setup.key,
+            turn: setup.turn,
+            context: setup.context,
+            scope,
+            agent: setup.agent,
+            spec,
+            input,
+            usage: Usage::default(),
+            steps: 0,
+            hops: 0,
+            memory: String::new(),
+            observations: Vec::new(),
+        }
+    }
+
+    async fn record_resume(&self, attempt: u32) -> Result<()> {
+        let (from, until) = self.log.reserve_range();
+        let discard_from = self.log.read(|history| history.recorded) + 1;
+        let number = from;
+        let until = until.max(number + NUMBERS_PER_RANGE - 1);
+        let record = Record::Resumed { attempt, number, discard_from, until };
+        self.log.append(&self.turn, &self.agent, vec![record], SyncLevel::Commit, Mark::Keep).await?;
+        self.log.used(number);
+        Ok(())
+    }
+
+    /// Works, then records the end.
+    async fn finish(mut self) -> Result<()> {
+        match self.work().await {
+            Ok(finished) => self.end(Ok(finished)).await,
+            Err(Halt::Turn(error)) => self.end(Err(error)).await,
+            Err(Halt::Journal(error)) => Err(error),
+        }
+    }
+
+    async fn work(&mut self) -> Result<Finished, Halt> {
+        self.memory = self.load_memory().await;
+        if let Some(pending) = self.log.open_turn().and_then(|open| open.pending) {
+            self.finish_interrupted(pending).await?;
+        }
+        loop {
+            self.context.check(time::now())?;
+            if self.steps >= self.spec.max_iterations {
+                return Err(self.out_of_iterations().into());
+            }
+            let (plan, answered) = self.plan().await?;
+            self.steps += 1;
+            self.usage += plan.answer.usage;
+            let finish = plan.actions.iter().find_map(|action| match action {
+                Action::Finish(result) => Some(result.clone()),
+                Action::Tool(_) => None,
+            });
+            if let Some(result) = finish {
+                return Ok(Finished { result, answered: Some(answered) });
+            }
+            self.act(answered).await?;
+        }
+    }
+
+    /// Asks the planner, which asks the model; what it says is shown as it comes.
+    async fn plan(&self) -> Result<(Plan, Answered), Halt> {
+        let port = step::Port::new(self);
+        let state = self.state();
+        let planned = if self.observations.is_empty() {
+            self.spec.planner.plan(&state, &port).await
+        } else {
+            self.spec.planner.replan(&state, &port).await
+        };
+        let (shown, journal_failure) = port.finish();
+        if let Some(error) = journal_failure {
+            return Err(Halt::Journal(error));
+        }
+        let plan = planned.map_err(|error| self.with_partial(error, &shown))?;
+        let calls = plan.actions.iter().filter_map(|action| match action {
+            Action::Tool(call) => Some(call),
+            Action::Finish(_) => None,
+        });
+        let usage_number = self.number().await?;
+        let mut intents = Vec::new();
+        for (index, call) in calls.enumerate() {
+            intents.push(Intent {
+                number: self.number().await?,
+                id: call.id.clone(),
+                name: call.name.clone(),
+                arguments: call.arguments.clone(),
+                effect: self.effect_of(call),
+                key: format!("{}/{}/{}.{index}", self.key.id, self.turn, self.steps),
+            });
+        }
+        let mut message = plan.answer.message.clone();
+        message.usage = Some(plan.answer.usage);
+        let answered = Answered { message, shown, intents, usage_number };
+        Ok((plan, answered))
+    }
+
+    fn state(&self) -> PlannerState {
+        let mut messages = Vec::new();
+        let system = self.system_prompt();
+        if !system.is_empty() {
+            messages.push(Arc::new(ChatMessage::system(system)));
+        }
+        self.log.read(|history| messages.extend(history.messages.iter().cloned()));
+        PlannerState {
+            input: Arc::clone(&self.input),
+            messages,
+            tools: self.offered_tools(),
+            observations: self.observations.clone(),
+            iteration: self.steps,
+            options: self.spec.options.clone(),
+            metadata: std::collections::BTreeMap::new(),
+            context: self.context.clone(),
+        }
+    }
+
+    /// The agent's tools and the handoffs that are enabled for this call.
+    fn offered_tools(&self) -> Arc<[ToolDefinition]> {
+        let handoffs: Vec<ToolDefinition> = self
+            .spec
+            .handoffs
+            .iter()
+            .filter(|handoff| handoff.is_enabled(&self.context))
+            .map(crate::agent::Handoff::definition)
+            .collect();
+        if handoffs.is_empty() {
+            return Arc::clone(&self.spec.definitions);
+        }
+        self.spec.definitions.iter().cloned().chain(handoffs).collect()
+    }
+
+    /// Records the intents, runs the tools, records their results.
+    async fn act(&mut self, answered: Answered) -> Result<(), Halt> {
+        let needs_record = answered.intents.iter().any(|intent| intent.effect != Effect::Pure);
+        let once = answered.intents.iter().any(|intent| intent.effect == Effect::Once);
+        let sync = if once { SyncLevel::Disk } else { SyncLevel::Commit };
+        let intents = answered.intents.clone();
+        let record = self.append(vec![Record::Answered(answered)], sync, Mark::Keep);
+        let results = if needs_record {
+            record.await?;
+            self.run_tools(&intents).await
+        } else {
+            let (recorded, results) = futures_util::join!(record, self.run_tools(&intents));
+            recorded?;
+            results
+        };
+        self.record_results(results).await
+    }
+
+    async fn append(&self, records: Vec<Record>, sync: SyncLevel, mark: Mark) -> Result<(), Halt> {
+        self.log.append(&self.turn, &self.agent, records, sync, mark).await.map_err(Halt::Journal)
+    }
+
+    async fn number(&self) -> Result<u64, Halt> {
+        self.log.number(&self.turn, &self.agent).await.map_err(Halt::Journal)
+    }
+
+    async fn end(self, finished: Result<Finished>) -> Result<()> {
+        let mut records = Vec::new();
+        let outcome = match finished {
+            Ok(Finished { result, answered }) => {
+                records.extend(answered.map(Record::Answered));
+                Outcome::Done { result }
+            }
+            Err(error) => Outcome::Failed { error: ErrorRecord::from(&error) },
+        };
+        let number = self.log.number(&self.turn, &self.agent).await?;
+        records.push(Record::TurnEnded { number, outcome, usage: self.usage });
+        self.log.append(&self.turn, &self.agent, records, SyncLevel::Disk, Mark::Close).await
+    }
+
+    fn out_of_iterations(&self) -> Error {
+        let partial = self.log.read(|history| {
+            history.messages.iter().rev().find(|message| !message.text().is_empty()).map(|message| message.text())
+        });
+        let error = Error::new(Code::BudgetExhausted, "the turn used up its iterations")
+            .with("max_iterations", self.spec.max_iterations)
+            .with("agent", &self.agent);
+        match partial {
+            Some(partial) => error.with(PARTIAL, partial),
+            None => error,
+        }
+    }
+
+    fn with_partial(&self, error: Error, shown: &[super::record::Shown]) -> Halt {
+        let text: String = shown.iter().filter(|shown| !shown.thinking).map(|shown| shown.text.as_str()).collect();
+        let error = if text.is_empty() { error } else { error.with(PARTIAL, text) };
+        Halt::Turn(error.with("agent", &self.agent))
+    }
+}
+
+/// The records that begin a turn, and the session if it is its first.
+fn opening(
+    log: &Log,
+    input: &ChatMessage,
+    key: Option<KeyMark>,
+    history: &[Arc<ChatMessage>],
+    (from, until): (u64, u64),
+) -> Vec<Record> {
+    let mut records = Vec::new();
+    if log.read(|history| history.version) == 0 {
+        records.push(Record::Opened { history: history.iter().map(|message| (**message).clone()).collect() });
+    }
+    records.push(Record::TurnStarted { input: input.clone(), key, from, until });
+    records
+}
+
+/// Returns the agent to go on with.
+///
+/// # Errors
+/// Why the turn must end instead: it was cancelled, resumed too often, or its agent is no longer there.
+fn resumable(setup: &TurnSetup, open: &OpenTurn, attempt: u32) -> Result<Arc<AgentSpec>> {
+    if open.cancelled {
+        return Err(Error::cancelled("the turn was cancelled"));
+    }
+    if attempt > RESUMES_MAX + 1 {
+        return Err(Error::new(Code::TurnPoisoned, "the turn was resumed as often as allowed without success")
+            .with("resumes", RESUMES_MAX));
+    }
+    setup.shared.agents.spec(&setup.agent)
+}
+
+/// Ends an open turn without running it: calls in flight get a result, so that the history stays whole.
+async fn abandon(setup: &TurnSetup, open: OpenTurn, error: &Error) -> Result<()> {
+    let (log, turn, agent) = (&setup.log, &setup.turn, &setup.agent);
+    let mut records = Vec::new();
+    if let Some(pending) = open.pending {
+        let mut results = Vec::new();
+        for intent in &pending.intents {
+            results
+                .push(FinishedCall { number: log.number(turn, agent).await?, result: tools::abandoned(intent, error) });
+        }
+        records.push(Record::ToolsFinished { results });
+    }
+    let number = log.number(turn, agent).await?;
+    let outcome = Outcome::Failed { error: ErrorRecord::from(error) };
+    records.push(Record::TurnEnded { number, outcome, usage: open.usage });
+    log.append(turn, agent, records, SyncLevel::Disk, Mark::Close).await
+}

@@ -1,0 +1,36 @@
+//! The system prompt of a turn: persona, instructions and what memory brings, stable parts first.
+
+use beluga_core::{MemoryOwner, MemoryQuery};
+
+use super::Turn;
+
+/// The most results a tier may bring into the prompt.
+const MEMORY_RESULTS_MAX: usize = 5;
+
+impl Turn {
+    /// Returns the system prompt; parts that change rarely come first, so that vendors' prompt caches hit.
+    pub(super) fn system_prompt(&self) -> String {
+        let parts = [self.spec.preamble.as_str(), self.memory.as_str()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// Asks every tier what belongs in the prompt. A tier that fails is left out with a warning: a turn without memory
+    /// is better than none.
+    pub(super) async fn load_memory(&self) -> String {
+        let mut parts = Vec::new();
+        for memory in &self.spec.memory {
+            let query = MemoryQuery {
+                owner: MemoryOwner { tenant: self.key.tenant.clone(), agent: self.agent.clone() },
+                text: self.input.text(),
+                limit: MEMORY_RESULTS_MAX,
+                session: None,
+            };
+            match memory.load(query).await {
+                Ok(text) if text.is_empty() => {}
+                Ok(text) => parts.push(text),
+                Err(error) => tracing::warn!(session = %self.key.id, %error, "a memory tier did not load"),
+            }
+        }
+        parts.join("\n\n")
+    }
+}

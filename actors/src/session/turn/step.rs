@@ -1,0 +1,86 @@
+//! One question to the model: what it says is shown as it comes, with numbers a cursor can rest on.
+
+use beluga_core::{AnswerDraft, BoxFuture, Error, Event, ModelAnswer, ModelChunk, ModelRequest, Numbered, Result};
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+use super::Turn;
+use crate::agent::ModelPort;
+use crate::session::record::Shown;
+
+/// The model as the planner of a turn sees it.
+pub(super) struct Port<'a> {
+    turn: &'a Turn,
+    shown: Mutex<Vec<Shown>>,
+    journal_failure: Mutex<Option<Error>>,
+}
+
+impl<'a> Port<'a> {
+    pub(super) fn new(turn: &'a Turn) -> Self {
+        Self { turn, shown: Mutex::default(), journal_failure: Mutex::default() }
+    }
+
+    /// Returns what was shown, and the error if the journal failed meanwhile.
+    pub(super) fn finish(self) -> (Vec<Shown>, Option<Error>) {
+        (self.shown.into_inner(), self.journal_failure.into_inner())
+    }
+
+    async fn show(&self, text: &str, thinking: bool) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let turn = self.turn;
+        let number = match turn.log.number(&turn.turn, &turn.agent).await {
+            Ok(number) => number,
+            Err(error) => {
+                *self.journal_failure.lock() = Some(error.duplicate());
+                return Err(error);
+            }
+        };
+        self.mark(text, thinking, number);
+        let text = text.to_owned();
+        let event = if thinking { Event::Thinking { text } } else { Event::Text { text } };
+        turn.log.hub().publish(Numbered {
+            number,
+            turn: turn.turn.clone(),
+            agent: turn.agent.clone(),
+            at_ms: turn.log.now_ms(),
+            event,
+        });
+        Ok(())
+    }
+
+    fn mark(&self, text: &str, thinking: bool, number: u64) {
+        let mut shown = self.shown.lock();
+        if shown.last().is_none_or(|last| last.thinking != thinking) {
+            shown.push(Shown { thinking, text: String::new(), marks: Vec::new() });
+        }
+        if let Some(last) = shown.last_mut() {
+            last.text.push_str(text);
+            last.marks.push((number, last.text.len()));
+        }
+    }
+
+    async fn ask(&self, request: ModelRequest) -> Result<ModelAnswer> {
+        let context = self.turn.context.child();
+        let mut stream = self.turn.spec.model.stream(Arc::new(request), context);
+        let mut draft = AnswerDraft::default();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            match &chunk {
+                ModelChunk::Text { text } => self.show(text, false).await?,
+                ModelChunk::ThinkingDelta { text } => self.show(text, true).await?,
+                _ => {}
+            }
+            draft.push(&chunk);
+        }
+        draft.finish()
+    }
+}
+
+impl ModelPort for Port<'_> {
+    fn generate(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelAnswer>> {
+        Box::pin(self.ask(request))
+    }
+}

@@ -1,0 +1,199 @@
+//! How a tool reacts: it checks, bounds and runs calls, each as a job child.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use beluga_core::{Error, Result, Tool, ToolContext, ToolOutput};
+use beluga_runtime::telemetry::names::{attribute, operation};
+use beluga_runtime::telemetry::{HopKind, Identity};
+use beluga_runtime::{Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, SystemRandom, hop, task, time};
+use serde_json::{Value, json};
+
+use super::hooks::ToolHooks;
+use super::message::{CallTool, ToolProtocol};
+use super::typed::Arguments;
+
+/// The limits and hooks of one tool.
+#[derive(Debug, Clone)]
+pub struct ToolSettings {
+    /// The most time of a call whose tool names none. Default: 60 s.
+    pub timeout: Duration,
+    /// The most calls in flight; one more is `overloaded`. Default: 256.
+    pub max_in_flight: usize,
+    /// When to stop calling a tool that fails. Default: none; the model is told of failures in any case.
+    pub breaker: Option<BreakerConfig>,
+    /// Observers, called in order.
+    pub hooks: Vec<Arc<dyn ToolHooks>>,
+}
+
+impl Default for ToolSettings {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), max_in_flight: 256, breaker: None, hooks: Vec::new() }
+    }
+}
+
+/// The supervisor of all tools of a node.
+pub(crate) struct ToolsActor;
+
+impl Actor for ToolsActor {
+    type Protocol = Silent;
+    const KIND: &'static str = "tools";
+}
+
+/// What a tool's actor shares with its successors and its jobs.
+pub(crate) struct ToolState {
+    pub(crate) tool: Arc<dyn Tool>,
+    pub(crate) settings: ToolSettings,
+    pub(crate) arguments: Arguments,
+    random: SystemRandom,
+    in_flight: AtomicUsize,
+    calls: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl ToolState {
+    pub(crate) fn new(tool: Arc<dyn Tool>, settings: ToolSettings, random: SystemRandom) -> Result<Self> {
+        let arguments = Arguments::compile(&tool.definition().input_schema)
+            .map_err(|error| error.with("tool", &tool.definition().name))?;
+        Ok(Self {
+            tool,
+            settings,
+            arguments,
+            random,
+            in_flight: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        })
+    }
+
+    async fn run(&self, mut arguments: Value, mut context: ToolContext) -> Result<ToolOutput> {
+        let definition = self.tool.definition();
+        let identity = Identity::child_of(&context.call, &self.random);
+        let (call, span) = hop!(
+            context.call.clone(),
+            identity,
+            HopKind::Internal,
+            format!("{} {}", operation::EXECUTE_TOOL, definition.name),
+            { attribute::OPERATION_NAME } = operation::EXECUTE_TOOL,
+            { attribute::TOOL_NAME } = definition.name.as_str(),
+            { attribute::TOOL_TYPE } = "function",
+            { attribute::TOOL_CALL_ID } = &*context.idempotency_key,
+            { attribute::AGENT_NAME } = context.agent.as_str(),
+            { attribute::CONVERSATION_ID } = context.session.as_str()
+        );
+        context.call = call;
+        let ran = self.execute(&mut arguments, &context).await;
+        let outcome = self.settings.hooks.iter().try_fold(ran, |outcome, hooks| match outcome {
+            Ok(output) => Ok::<_, Error>(Ok(output)),
+            Err(error) => Ok(hooks.on_error(&definition.name, error, &context)),
+        })?;
+        if let Err(error) = &outcome {
+            span.fail(error);
+        }
+        outcome
+    }
+
+    async fn execute(&self, arguments: &mut Value, context: &ToolContext) -> Result<ToolOutput> {
+        let definition = self.tool.definition();
+        self.arguments.validate(arguments)?;
+        for hooks in &self.settings.hooks {
+            hooks.before_execute(&definition.name, arguments, context)?;
+        }
+        let limit = definition.timeout.unwrap_or(self.settings.timeout);
+        let call = self.tool.call(arguments.take(), context.clone());
+        let called = time::timeout(limit, time::within(&context.call, call)).await;
+        let mut output =
+            called.map_err(|_| Error::timeout(format!("the tool took longer than {} ms", limit.as_millis())))???;
+        for hooks in &self.settings.hooks {
+            hooks.after_execute(&definition.name, &mut output, context)?;
+        }
+        Ok(output)
+    }
+}
+
+/// The actor of one tool.
+pub(crate) struct ToolActor(Arc<ToolState>);
+
+impl ToolActor {
+    pub(crate) fn new(state: Arc<ToolState>) -> Self {
+        Self(state)
+    }
+}
+
+impl Actor for ToolActor {
+    type Protocol = ToolProtocol;
+    const KIND: &'static str = "tool";
+
+    fn status(&self) -> Value {
+        json!({
+            "tool": self.0.tool.definition().name, "effect": self.0.tool.definition().effect,
+            "in_flight": self.0.in_flight.load(Ordering::Relaxed), "calls": self.0.calls.load(Ordering::Relaxed),
+            "failures": self.0.failures.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// Counts a call as in flight while it lives.
+struct InFlight(Arc<ToolState>);
+
+impl InFlight {
+    fn enter(state: &Arc<ToolState>) -> Result<Self> {
+        let running = state.in_flight.fetch_add(1, Ordering::AcqRel);
+        let guard = Self(Arc::clone(state));
+        if running >= state.settings.max_in_flight {
+            return Err(Error::overloaded("too many calls of the tool are in flight")
+                .with("max_in_flight", state.settings.max_in_flight));
+        }
+        Ok(guard)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl DeferredHandler<CallTool> for ToolActor {
+    async fn handle(&mut self, call: CallTool, reply: ReplyPort<ToolOutput>, cx: &mut Cx<Self>) {
+        let CallTool { arguments, context } = call;
+        let permit = match cx.breaker().map(|breaker| breaker.try_acquire()).transpose() {
+            Ok(permit) => permit,
+            Err(error) => return reply.send(Err(error)),
+        };
+        let guard = match InFlight::enter(&self.0) {
+            Ok(guard) => guard,
+            Err(error) => return reply.send(Err(error)),
+        };
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        let state = Arc::clone(&self.0);
+        let key = Arc::clone(&context.idempotency_key);
+        let call_context = context.call.clone();
+        let running = Arc::clone(&self.0);
+        let job = cx.job("execution", &*key, &call_context, move |_| async move {
+            let _guard = guard;
+            running.run(arguments, context).await
+        });
+        task::spawn("tool.reply", async move {
+            let outcome = job.await.map_err(told);
+            match (&outcome, permit) {
+                (Ok(_), Some(permit)) => permit.success(),
+                (Err(error), Some(permit)) => permit.settle(error),
+                (_, None) => {}
+            }
+            if outcome.is_err() {
+                state.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            reply.send(outcome);
+        });
+    }
+}
+
+/// A panic is a failed call, told with its text.
+fn told(error: Error) -> Error {
+    if error.get("panic").is_some() {
+        return Error::tool_failed(error.message().to_owned()).with_op("tool.call");
+    }
+    error
+}

@@ -1,0 +1,20 @@
+//! What may be said to a tool.
+
+use beluga_core::{ToolContext, ToolOutput};
+use beluga_runtime::{Message, protocol};
+use serde_json::Value;
+
+/// Runs the tool with arguments, which are validated first.
+#[derive(Debug, Message)]
+#[message(name = "tool.call", version = 1, reply = ToolOutput)]
+pub struct CallTool {
+    /// The arguments as the model wrote them, parsed.
+    pub arguments: Value,
+    /// Whose call it is.
+    pub context: ToolContext,
+}
+
+protocol!(
+    /// What may be said to a tool.
+    pub ToolProtocol: CallTool
+);
