@@ -38,7 +38,8 @@ impl Default for RetryConfig {
 }
 
 impl RetryConfig {
-    fn allows(&self, error: &Error) -> bool {
+    /// Returns whether another try may help.
+    pub(crate) fn allows(&self, error: &Error) -> bool {
         // An open breaker is not waited for here: a fallback can go on at once.
         if matches!(error.code(), Code::CircuitOpen | Code::Cancelled) || error.retry() == Retry::Exhausted {
             return false;
@@ -50,7 +51,13 @@ impl RetryConfig {
     }
 
     /// Returns the wait before the next try, `None` to give up.
-    fn wait(&self, error: &Error, failed: u32, context: &CallContext, random: &SystemRandom) -> Option<Duration> {
+    pub(crate) fn wait(
+        &self,
+        error: &Error,
+        failed: u32,
+        context: &CallContext,
+        random: &SystemRandom,
+    ) -> Option<Duration> {
         if failed >= self.attempts.max(1) {
             return None;
         }

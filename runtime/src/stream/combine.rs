@@ -1,0 +1,155 @@
+//! Map, filter, merge, collect.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use beluga_core::{BoxStream, Error, Result};
+use futures_core::Stream;
+use futures_util::StreamExt;
+use futures_util::stream::SelectAll;
+
+/// Changes every item. An error of the function ends the stream, as one of the source does.
+pub fn map<T, U>(
+    source: BoxStream<'static, Result<T>>,
+    mut change: impl FnMut(T) -> Result<U> + Send + 'static,
+) -> BoxStream<'static, Result<U>>
+where
+    T: 'static,
+    U: 'static,
+{
+    Box::pin(UntilError { source: Some(source.map(move |item| item.and_then(&mut change)).boxed()) })
+}
+
+/// Keeps the items that `keep` wants, and every error.
+pub fn filter<T: Send + 'static>(
+    source: BoxStream<'static, Result<T>>,
+    mut keep: impl FnMut(&T) -> bool + Send + 'static,
+) -> BoxStream<'static, Result<T>> {
+    let kept = source.filter(move |item| {
+        let keep = item.as_ref().map_or(true, &mut keep);
+        std::future::ready(keep)
+    });
+    Box::pin(UntilError { source: Some(kept.boxed()) })
+}
+
+/// Merges streams in the order in which their items arrive. No stream can keep the others from being read.
+///
+/// The merged stream ends when all have ended, or with the first error; then the others are dropped.
+pub fn merge<T: Send + 'static>(
+    sources: impl IntoIterator<Item = BoxStream<'static, Result<T>>>,
+) -> BoxStream<'static, Result<T>> {
+    let merged: SelectAll<_> = sources.into_iter().collect();
+    Box::pin(UntilError { source: Some(merged.boxed()) })
+}
+
+/// Reads a stream to its end.
+///
+/// # Errors
+/// The stream's error; `overloaded` if it has more than `max` items (the rest is not read).
+pub async fn collect<T>(mut source: BoxStream<'static, Result<T>>, max: usize) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    while let Some(item) = source.next().await {
+        let item = item?;
+        if items.len() >= max {
+            return Err(Error::overloaded("the stream has too many items").with("items_max", max));
+        }
+        items.push(item);
+    }
+    Ok(items)
+}
+
+/// Ends with the first error and drops its source at the end.
+struct UntilError<T> {
+    source: Option<BoxStream<'static, Result<T>>>,
+}
+
+impl<T> Stream for UntilError<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        let Some(source) = &mut self.source else { return Poll::Ready(None) };
+        let item = ready!(source.poll_next_unpin(cx));
+        if !matches!(item, Some(Ok(_))) {
+            self.source = None;
+        }
+        Poll::Ready(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use beluga_core::Code;
+    use futures_util::stream;
+
+    use super::*;
+    use crate::time;
+
+    type Numbers = BoxStream<'static, Result<u32>>;
+
+    fn numbers(items: impl IntoIterator<Item = u32>) -> Numbers {
+        stream::iter(items.into_iter().map(Ok).collect::<Vec<_>>()).boxed()
+    }
+
+    fn every(period_ms: u64, items: &'static [u32]) -> Numbers {
+        stream::iter(items)
+            .then(move |item| async move {
+                time::sleep(Duration::from_millis(period_ms)).await;
+                Ok(*item)
+            })
+            .boxed()
+    }
+
+    #[tokio::test]
+    async fn map_and_filter_change_and_keep_items() {
+        let even = filter(map(numbers(1..=6), |number| Ok(number * 10)), |number| number % 20 == 0);
+        assert_eq!(collect(even, 10).await.unwrap(), [20, 40, 60]);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_the_last_item() {
+        let odd = |number| if number == 2 { Err(Error::invalid_input("two")) } else { Ok(number) };
+        let items: Vec<_> = map(numbers(1..=3), odd).collect().await;
+        assert_eq!(items.len(), 2);
+        let merged = merge([map(numbers([2]), odd), stream::pending().boxed()]);
+        assert_eq!(merged.count().await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn merge_keeps_the_order_of_arrival() {
+        let merged = merge([every(35, &[1, 2]), every(20, &[10, 20, 30]), numbers([100])]);
+        assert_eq!(collect(merged, 10).await.unwrap(), [100, 10, 1, 20, 30, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_always_ready_does_not_starve_the_others() {
+        let loud = stream::repeat(0).map(Ok).boxed();
+        let items: Vec<_> = merge([loud, numbers([1, 2, 3])]).take(10).map(|item| item.unwrap()).collect().await;
+        assert_eq!(items.iter().filter(|item| **item != 0).count(), 3, "{items:?}");
+    }
+
+    #[tokio::test]
+    async fn dropping_the_merged_stream_drops_all_sources() {
+        let alive = Arc::new(());
+        let sources: Vec<Numbers> = (0..3)
+            .map(|_| {
+                let alive = Arc::clone(&alive);
+                stream::pending().inspect(move |_: &Result<u32>| drop(Arc::clone(&alive))).boxed()
+            })
+            .collect();
+        let mut merged = merge(sources);
+        assert!(futures_util::poll!(merged.next()).is_pending());
+        assert_eq!(Arc::strong_count(&alive), 4);
+        drop(merged);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[tokio::test]
+    async fn collect_is_bounded() {
+        assert_eq!(collect(numbers(0..5), 5).await.unwrap().len(), 5);
+        let endless = stream::repeat(1).map(Ok).boxed();
+        assert_eq!(collect(endless, 100).await.unwrap_err().code(), Code::Overloaded);
+    }
+}
