@@ -138,7 +138,8 @@ impl Breaker {
 
     /// Opens the breaker from outside, as when restart intensity is used up.
     pub fn trip(&self, reset_after: Duration) {
-        self.open(&mut self.inner.lock(), reset_after);
+        let change = open(&mut self.inner.lock(), reset_after);
+        self.announce(change);
     }
 
     /// Closes the breaker from outside and forgets all failures.
@@ -174,25 +175,24 @@ impl Breaker {
             .with_retry(Retry::After(wait))
     }
 
-    fn open(&self, inner: &mut Inner, reset_after: Duration) {
-        let now = time::now();
-        let until = now.checked_add(reset_after.min(time::SLEEP_MAX)).unwrap_or(now);
-        inner.enter(Phase::Open { until });
-        inner.opened += 1;
-        tracing::warn!(breaker = %self.name, reset_ms = reset_after.as_millis(), "circuit breaker opened");
+    fn settle(&self, generation: u64, verdict: Verdict) {
+        let change = {
+            let mut inner = self.inner.lock();
+            if inner.generation != generation {
+                return;
+            }
+            self.judge(&mut inner, verdict)
+        };
+        self.announce(change);
     }
 
-    fn settle(&self, generation: u64, verdict: Verdict) {
-        let mut inner = self.inner.lock();
-        if inner.generation != generation {
-            return;
-        }
+    fn judge(&self, inner: &mut Inner, verdict: Verdict) -> Change {
         match (&mut inner.phase, verdict) {
             (Phase::Closed { failures }, Verdict::Success) => *failures = 0,
             (Phase::Closed { failures }, Verdict::Failure) => {
                 *failures += 1;
                 if *failures >= self.config.max_failures {
-                    self.open(&mut inner, self.config.reset_timeout);
+                    return open(inner, self.config.reset_timeout);
                 }
             }
             (Phase::HalfOpen { out, succeeded }, Verdict::Success) => {
@@ -200,14 +200,34 @@ impl Breaker {
                 *succeeded += 1;
                 if *succeeded >= self.config.half_open_max {
                     inner.enter(Phase::Closed { failures: 0 });
-                    tracing::info!(breaker = %self.name, "circuit breaker closed");
+                    return Change::Closed;
                 }
             }
-            (Phase::HalfOpen { .. }, Verdict::Failure) => self.open(&mut inner, self.config.reset_timeout),
+            (Phase::HalfOpen { .. }, Verdict::Failure) => return open(inner, self.config.reset_timeout),
             (Phase::HalfOpen { out, .. }, Verdict::Ignore) => *out -= 1,
             (Phase::Closed { .. }, Verdict::Ignore) | (Phase::Open { .. }, _) => {}
         }
+        Change::None
     }
+
+    /// Logs a change; never under the lock, because a subscriber is code of somebody else.
+    fn announce(&self, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Closed => tracing::info!(breaker = %self.name, "circuit breaker closed"),
+            Change::Opened(reset_after) => {
+                tracing::warn!(breaker = %self.name, reset_ms = reset_after.as_millis(), "circuit breaker opened");
+            }
+        }
+    }
+}
+
+fn open(inner: &mut Inner, reset_after: Duration) -> Change {
+    let now = time::now();
+    let until = now.checked_add(reset_after.min(time::SLEEP_MAX)).unwrap_or(now);
+    inner.enter(Phase::Open { until });
+    inner.opened += 1;
+    Change::Opened(reset_after)
 }
 
 impl Inner {
@@ -221,6 +241,13 @@ impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Breaker").field("name", &self.name).field("status", &self.status()).finish_non_exhaustive()
     }
+}
+
+#[must_use]
+enum Change {
+    None,
+    Closed,
+    Opened(Duration),
 }
 
 enum Verdict {

@@ -186,7 +186,8 @@ impl<T: Send + 'static> fmt::Debug for Shield<T> {
 /// Says that a reply from outside tokio (an own thread) is outstanding. Hold it until the reply was received.
 ///
 /// Paused time jumps to the next timer as soon as every task waits, so the reply would always lose against a time-out.
-/// While time is paused the guard parks a blocking task, which stops the jump; on a running clock it does nothing.
+/// While time is paused the guard parks a task on the blocking pool, which stops the jump; on a running clock it does
+/// nothing.
 #[must_use]
 pub fn external() -> External {
     if !time::is_paused() {
