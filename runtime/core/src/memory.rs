@@ -46,6 +46,24 @@ pub trait Memory: fmt::Debug + Send + Sync + 'static {
     fn clear(&self, owner: MemoryOwner) -> BoxFuture<'static, Result<()>>;
 }
 
+impl<M: Memory + ?Sized> Memory for Arc<M> {
+    fn save(&self, exchange: Exchange) -> BoxFuture<'static, Result<()>> {
+        (**self).save(exchange)
+    }
+
+    fn load(&self, query: MemoryQuery) -> BoxFuture<'static, Result<String>> {
+        (**self).load(query)
+    }
+
+    fn search(&self, query: MemoryQuery) -> BoxFuture<'static, Result<Vec<Recollection>>> {
+        (**self).search(query)
+    }
+
+    fn clear(&self, owner: MemoryOwner) -> BoxFuture<'static, Result<()>> {
+        (**self).clear(owner)
+    }
+}
+
 /// One finished turn, as memory sees it.
 #[derive(Debug, Clone)]
 pub struct Exchange {

@@ -34,6 +34,20 @@ pub trait Tool: fmt::Debug + Send + Sync + 'static {
     fn call(&self, arguments: Value, cx: ToolContext) -> BoxFuture<'static, Result<ToolOutput>>;
 }
 
+impl<T: Tool + ?Sized> Tool for Arc<T> {
+    fn definition(&self) -> &ToolDefinition {
+        (**self).definition()
+    }
+
+    fn effect(&self, arguments: &Value) -> Effect {
+        (**self).effect(arguments)
+    }
+
+    fn call(&self, arguments: Value, cx: ToolContext) -> BoxFuture<'static, Result<ToolOutput>> {
+        (**self).call(arguments, cx)
+    }
+}
+
 /// What a model and the runtime know of a tool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolDefinition {
