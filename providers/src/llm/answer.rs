@@ -36,7 +36,7 @@ pub struct AnswerHead {
 
 /// Decodes the body of an answer from pieces of any size, event stream or whole, success or error.
 ///
-/// The chunks are the same wherever the pieces are cut, but for the place of an error among them. A call whose
+/// Chunks and error are the same wherever the pieces are cut. A call whose
 /// arguments the token limit cut is left out: its finish reason says `length`, and it must not run.
 ///
 /// ```

@@ -12,11 +12,10 @@ use beluga_core::{CallContext, ChatModel, Code, Content, Error, FinishReason, Mo
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::support::{context, hello, host, model, model_with};
+use crate::support::{context, hello, host, model, model_with, raw};
 
 const KINDS: [&str; 2] = ["openai", "anthropic"];
 
@@ -196,20 +195,8 @@ async fn an_error_inside_a_stream_comes_after_what_was_said() {
     }
 }
 
-/// Accepts connections, reads a little, writes `reply` raw, and closes.
-#[allow(clippy::disallowed_methods, reason = "the servers of these tests are tasks")]
-async fn raw(reply: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let mut buffer = [0; 16 * 1024];
-            assert_ne!(socket.read(&mut buffer).await.unwrap(), 0);
-            socket.write_all(reply.as_bytes()).await.unwrap();
-            socket.shutdown().await.unwrap();
-        }
-    });
-    format!("http://{address}/v1")
+async fn raw_base(reply: String) -> String {
+    format!("http://{}/v1", raw(reply).await)
 }
 
 #[tokio::test]
@@ -220,7 +207,7 @@ async fn half_a_stream_is_a_broken_provider() {
         let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{start}\r\n", start.len());
         let closed = format!("{head}connection: close\r\n\r\n{start}");
         for reply in [chunked, closed] {
-            let base = raw(reply).await;
+            let base = raw_base(reply).await;
             let (chunks, failure) = chunks(&model(kind, &base), context()).await;
             assert!(chunks.contains(&ModelChunk::Text { text: "Hel".to_owned() }), "{kind}: {chunks:?}");
             let failure = failure.unwrap();
@@ -237,7 +224,7 @@ async fn an_answer_whose_last_word_was_said_survives_a_broken_connection() {
         let cut = body.trim_end().rfind("\n\n").unwrap() + 2;
         let body = &body[..cut];
         let reply = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len());
-        let (chunks, failure) = chunks(&model(kind, &raw(reply).await), context()).await;
+        let (chunks, failure) = chunks(&model(kind, &raw_base(reply).await), context()).await;
         assert!(failure.is_none(), "{kind}: {failure:?}");
         assert!(matches!(chunks.last(), Some(ModelChunk::Finished { .. })), "{kind}: {chunks:?}");
     }
@@ -246,7 +233,7 @@ async fn an_answer_whose_last_word_was_said_survives_a_broken_connection() {
 #[tokio::test]
 async fn a_connection_closed_without_a_word_is_a_broken_provider() {
     for kind in KINDS {
-        let error = failure(kind, &raw(String::new()).await).await;
+        let error = failure(kind, &raw_base(String::new()).await).await;
         assert_eq!(error.code(), Code::ProviderUnavailable, "{kind}");
         assert!(error.is_retryable());
     }

@@ -9,6 +9,8 @@ use beluga_core::{
     Result, SecretString,
 };
 use beluga_providers::http::{HttpClient, Network};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// Time and tasks of tokio, and random numbers that count up.
 #[derive(Debug, Default)]
@@ -75,4 +77,20 @@ pub(crate) fn hello() -> Arc<ModelRequest> {
 /// A context whose deadline lies far enough away to never matter, and near enough to end a test that hangs.
 pub(crate) fn context() -> CallContext {
     CallContext::new().with_timeout(TestHost::default().now(), Duration::from_secs(20))
+}
+
+/// Accepts connections, reads a little, writes `reply` raw, and closes; returns its `host:port`.
+#[allow(clippy::disallowed_methods, reason = "the servers of these tests are tasks")]
+pub(crate) async fn raw(reply: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut buffer = [0; 16 * 1024];
+            assert_ne!(socket.read(&mut buffer).await.unwrap(), 0);
+            socket.write_all(reply.as_bytes()).await.unwrap();
+            socket.shutdown().await.unwrap();
+        }
+    });
+    address
 }
