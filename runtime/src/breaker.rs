@@ -243,6 +243,7 @@ impl fmt::Debug for Breaker {
     }
 }
 
+#[derive(Clone, Copy)]
 #[must_use]
 enum Change {
     None,
