@@ -157,7 +157,8 @@ impl OwnerLog {
         let mean = (length_sum as f64 / total).max(1.0);
         let score = |length: usize, counts: &[usize]| -> f64 {
             let one = |(count, within): (&usize, &usize)| {
-                let rarity = ((total - *within as f64 + 0.5) / (*within as f64 + 0.5)).ln().max(1e-6);
+                // Never below zero, so that a word of every second message still counts.
+                let rarity = (1.0 + (total - *within as f64 + 0.5) / (*within as f64 + 0.5)).ln();
                 let (count, length) = (*count as f64, length as f64);
                 rarity * count * (BM25_K1 + 1.0) / (count + BM25_K1 * (1.0 - BM25_B + BM25_B * length / mean))
             };
