@@ -17,8 +17,10 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 const STREAMS: u64 = 64;
-/// Groups per stream and round, a multiple of a turn's three.
+/// Groups per round that one writer appends, to one stream after the other.
 const GROUPS: u64 = 150;
+/// Groups per stream: a session of ten turns.
+const SESSION_GROUPS: u64 = 30;
 const ROUNDS: u64 = 9;
 /// Two events of 300 bytes, as a turn's group has.
 const PAYLOAD_BYTES: usize = 600;
@@ -46,7 +48,7 @@ struct Round {
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     println!(
-        "per group append of {PAYLOAD_BYTES} B, {STREAMS} streams, medians of {ROUNDS} rounds (lowest to highest)"
+        "per group append of {PAYLOAD_BYTES} B, {STREAMS} streams at a time, medians of {ROUNDS} rounds (lowest to highest)"
     );
     for (name, load) in [("full", Load::Full), ("normal", Load::Normal), ("turn", Load::Turn)] {
         let rounds = runtime.block_on(sqlite(load));
@@ -93,11 +95,11 @@ fn counted(round: Round, before: &Health, after: &Health) -> Round {
 async fn measure(journal: &Arc<dyn Journal>, load: Load, round: u64) -> Round {
     let payload = Bytes::from(vec![b'x'; PAYLOAD_BYTES]);
     let (writer, process, start) = (cpu(Some("sqlite-writer")), cpu(None), time::now());
-    join_all((0..STREAMS).map(|stream| {
+    join_all((0..STREAMS).map(|writer| {
         let (journal, payload) = (Arc::clone(journal), payload.clone());
         tokio::task::unconstrained(async move {
             for n in 0..GROUPS {
-                journal.append(group(load, stream, round * GROUPS + n, payload.clone())).await.unwrap();
+                journal.append(group(load, writer, round * GROUPS + n, payload.clone())).await.unwrap();
             }
         })
     }))
@@ -111,14 +113,19 @@ async fn measure(journal: &Arc<dyn Journal>, load: Load, round: u64) -> Round {
     }
 }
 
-fn group(load: Load, stream: u64, expected: u64, payload: Bytes) -> Append {
+fn group(load: Load, writer: u64, n: u64, payload: Bytes) -> Append {
+    let expected = n % SESSION_GROUPS;
     let (sync, mark) = match (load, expected % 3) {
         (Load::Full, _) => (SyncLevel::Disk, Mark::Keep),
         (Load::Turn, 0) => (SyncLevel::Disk, Mark::Open),
         (Load::Turn, 2) => (SyncLevel::Disk, Mark::Close),
         _ => (SyncLevel::Commit, Mark::Keep),
     };
-    let stream = StreamKey { tenant: TenantId::default(), kind: "session".to_owned(), id: format!("session-{stream}") };
+    let stream = StreamKey {
+        tenant: TenantId::default(),
+        kind: "session".to_owned(),
+        id: format!("session-{writer}-{}", n / SESSION_GROUPS),
+    };
     Append { stream, expected, fence: 1, payload, sync, mark }
 }
 
@@ -140,19 +147,23 @@ fn cpu(name: Option<&str>) -> Duration {
 }
 
 fn print(name: &str, rounds: &[Round]) {
-    let column = |pick: fn(&Round) -> f64| {
+    let column = |title: &str, pick: fn(&Round) -> f64| {
         let mut values: Vec<f64> = rounds.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
-        let (low, median, high) =
-            (values.first().unwrap(), values.get(values.len() / 2).unwrap(), values.last().unwrap());
-        format!("{median:.1} ({low:.1}-{high:.1})")
+        match (values.first(), values.get(values.len() / 2), values.last()) {
+            // Without a writer, a commit or a sync there is nothing to say.
+            (Some(low), Some(median), Some(high)) if *high > 0.0 && high.is_finite() => {
+                format!("  {title} {median:.1} ({low:.1}-{high:.1})")
+            }
+            _ => String::new(),
+        }
     };
     println!(
-        "{name:14} writer CPU {} us, process CPU {} us, wall {} us, groups per commit {}, groups per sync {}",
-        column(|round| round.writer),
-        column(|round| round.process),
-        column(|round| round.wall),
-        column(|round| round.groups_per_commit),
-        column(|round| round.groups_per_sync),
+        "{name:14}{}{}{}{}{}",
+        column("writer CPU us", |round| round.writer),
+        column("process CPU us", |round| round.process),
+        column("wall us", |round| round.wall),
+        column("groups per commit", |round| round.groups_per_commit),
+        column("groups per sync", |round| round.groups_per_sync),
     );
 }

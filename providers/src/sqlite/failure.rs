@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use beluga_core::{Code, Error};
-use rusqlite::ffi::ErrorCode;
+use rusqlite::ffi::{ErrorCode, SQLITE_IOERR_SHMSIZE};
 
 /// Why a statement inside a transaction did not happen.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Failure {
 /// Turns an SQLite error into one that names the file and what to do.
 pub(super) fn explain(error: rusqlite::Error, op: &'static str, path: &Path) -> Error {
     let (code, message) = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => {
+        _ if is_full(&error) => {
             (Code::Overloaded, "the disk, or the size limit of the store, is full: free space or raise the limit")
         }
         Some(ErrorCode::DatabaseCorrupt) => (
@@ -70,14 +70,21 @@ pub(super) fn explain(error: rusqlite::Error, op: &'static str, path: &Path) -> 
 
 /// Returns whether the writer cannot trust its file after this error.
 pub(super) fn is_fatal(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseCorrupt
-                | ErrorCode::NotADatabase
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
+    !is_full(error)
+        && matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::CannotOpen
+            )
         )
-    )
+}
+
+/// The log's index in shared memory has its own code when it cannot grow.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || error.sqlite_extended_error_code() == Some(SQLITE_IOERR_SHMSIZE)
 }

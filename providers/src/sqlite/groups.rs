@@ -10,7 +10,6 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::checksum::checksum;
 use super::failure::{Failure, explain};
 use super::heads::{HEADS_MAX, Head, Heads};
-use super::schema::{STREAM_MAX, VERSION_BITS, VERSION_MAX};
 use crate::memory::check_head;
 
 /// What the writer knows of the journal between two appends.
@@ -39,15 +38,12 @@ impl Groups {
         }
         head.version += 1;
         head.fence = append.fence;
-        let key = group_key(head.id, head.version).ok_or_else(|| full(&append.stream))?;
+        let sum = checksum(head.id, head.version, append.fence, &append.payload);
         connection
-            .prepare_cached("INSERT INTO groups (key, fence, checksum, payload) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((
-                key,
-                append.fence.cast_signed(),
-                checksum(key, append.fence, &append.payload),
-                append.payload.as_ref(),
-            ))?;
+            .prepare_cached(
+                "INSERT INTO groups (stream, version, fence, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((head.id, to_sql(head.version), to_sql(append.fence), sum, append.payload.as_ref()))?;
         self.mark(connection, append.mark, &mut head)?;
         self.heads.put(&append.stream, head);
         Ok(head.version)
@@ -81,8 +77,8 @@ impl Groups {
 fn load_head(connection: &Connection, stream: &StreamKey) -> rusqlite::Result<Head> {
     let Some(id) = stream_id(connection, stream)? else { return Ok(Head::default()) };
     let last = connection
-        .prepare_cached("SELECT key, fence FROM groups WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1")?
-        .query_row(key_range(id, 0), |row| Ok((version_of(row.get(0)?), row.get::<_, i64>(1)?.cast_unsigned())))
+        .prepare_cached("SELECT version, fence FROM groups WHERE stream = ?1 ORDER BY version DESC LIMIT 1")?
+        .query_row([id], |row| Ok((from_sql(row.get(0)?), from_sql(row.get(1)?))))
         .optional()?;
     let (version, fence) = last.unwrap_or_default();
     let is_open = connection.prepare_cached("SELECT 1 FROM marks WHERE stream = ?1")?.exists([id])?;
@@ -96,37 +92,21 @@ fn stream_id(connection: &Connection, stream: &StreamKey) -> rusqlite::Result<Op
         .optional()
 }
 
-fn insert_stream(connection: &Connection, stream: &StreamKey) -> Result<i64, Failure> {
-    let id = connection.prepare_cached("INSERT INTO streams (tenant, kind, name) VALUES (?1, ?2, ?3)")?.insert((
+fn insert_stream(connection: &Connection, stream: &StreamKey) -> rusqlite::Result<i64> {
+    connection.prepare_cached("INSERT INTO streams (tenant, kind, name) VALUES (?1, ?2, ?3)")?.insert((
         stream.tenant.as_str(),
         &stream.kind,
         &stream.id,
-    ))?;
-    if id > STREAM_MAX { Err(full(stream).into()) } else { Ok(id) }
+    ))
 }
 
-fn full(stream: &StreamKey) -> Error {
-    Error::overloaded("the journal holds no more streams, or the stream no more groups")
-        .with_op("journal.append")
-        .with("stream", stream)
-        .with("max_streams", STREAM_MAX)
-        .with("max_groups", VERSION_MAX)
+/// SQLite's integers are signed: the bits are kept. Fences are not compared there, and versions stay far below 2^63.
+fn to_sql(number: u64) -> i64 {
+    number.cast_signed()
 }
 
-fn group_key(stream: i64, version: u64) -> Option<i64> {
-    if version > VERSION_MAX {
-        return None;
-    }
-    Some((stream << VERSION_BITS) | version.cast_signed())
-}
-
-fn version_of(key: i64) -> u64 {
-    key.cast_unsigned() & VERSION_MAX
-}
-
-fn key_range(stream: i64, from: u64) -> (i64, i64) {
-    let first = stream << VERSION_BITS;
-    (first | from.min(VERSION_MAX).cast_signed(), first | VERSION_MAX.cast_signed())
+fn from_sql(number: i64) -> u64 {
+    number.cast_unsigned()
 }
 
 /// Reads groups from a version on, and checks that none is missing, moved or changed.
@@ -139,15 +119,13 @@ pub(super) fn read(
 ) -> Result<Vec<Group>, Failure> {
     let Some(id) = stream_id(connection, stream)? else { return Ok(Vec::new()) };
     let mut expected = from.max(1);
-    if expected > VERSION_MAX {
-        return Ok(Vec::new());
-    }
-    let (first, last) = key_range(id, expected);
+    let Ok(first) = i64::try_from(expected) else { return Ok(Vec::new()) };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(
-        "SELECT key, fence, checksum, payload FROM groups WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3",
+        "SELECT version, fence, checksum, payload FROM groups WHERE stream = ?1 AND version >= ?2
+         ORDER BY version LIMIT ?3",
     )?;
-    let mut rows = statement.query((first, last, limit))?;
+    let mut rows = statement.query((id, first, limit))?;
     let mut groups = Vec::new();
     loop {
         let row = match rows.next() {
@@ -160,7 +138,7 @@ pub(super) fn read(
             }
             Err(error) => return Err(error.into()),
         };
-        let group = group(row).map_err(|what| damaged(path, stream, expected, what))?;
+        let group = group(id, row).map_err(|what| damaged(path, stream, expected, what))?;
         if group.version != expected {
             return Err(damaged(path, stream, expected, "it is missing").into());
         }
@@ -169,16 +147,16 @@ pub(super) fn read(
     }
 }
 
-fn group(row: &Row<'_>) -> Result<Group, &'static str> {
-    let (Ok(key), Ok(fence), Ok(sum), Ok(ValueRef::Blob(payload))) =
-        (row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, u32>(2), row.get_ref(3))
+fn group(stream: i64, row: &Row<'_>) -> Result<Group, &'static str> {
+    let (Ok(version), Ok(fence), Ok(sum), Ok(ValueRef::Blob(payload))) =
+        (row.get(0).map(from_sql), row.get(1).map(from_sql), row.get::<_, u32>(2), row.get_ref(3))
     else {
         return Err("a column has another type");
     };
-    if checksum(key, fence.cast_unsigned(), payload) != sum {
+    if checksum(stream, version, fence, payload) != sum {
         return Err("its checksum is wrong");
     }
-    Ok(Group { version: version_of(key), payload: Bytes::copy_from_slice(payload) })
+    Ok(Group { version, payload: Bytes::copy_from_slice(payload) })
 }
 
 fn damaged(path: &Path, stream: &StreamKey, version: u64, what: &'static str) -> Error {

@@ -112,7 +112,7 @@ async fn a_changed_group_is_a_decode_error_with_stream_and_version() {
 async fn a_missing_group_is_a_decode_error() {
     let place = Place::new();
     written(&place).await;
-    place.raw().execute("DELETE FROM groups WHERE key & 0xffffffff = 3", []).unwrap();
+    place.raw().execute("DELETE FROM groups WHERE version = 3", []).unwrap();
     let store = place.open(SqliteOptions::new());
     let error = store.journal().read(stream("a"), 1, 100).await.unwrap_err();
     assert_eq!((error.code(), error.get("version")), (Code::Decode, Some("3")), "{error}");

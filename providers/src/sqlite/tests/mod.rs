@@ -6,6 +6,7 @@ mod close;
 mod crash;
 mod damage;
 mod full;
+mod lanes;
 mod recall;
 
 use std::path::{Path, PathBuf};

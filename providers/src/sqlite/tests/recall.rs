@@ -9,7 +9,7 @@ pub(super) fn owner(agent: &str) -> MemoryOwner {
     MemoryOwner { tenant: TenantId::default(), agent: AgentName::parse(agent).unwrap() }
 }
 
-fn entry(n: u64, text: &str) -> Recollection {
+pub(super) fn entry(n: u64, text: &str) -> Recollection {
     Recollection {
         session: SessionId::parse("s").unwrap(),
         turn: TurnId::parse(n.to_string()).unwrap(),
