@@ -246,6 +246,13 @@ mod tests {
         assert_eq!(error.code(), beluga_core::Code::ProviderUnavailable);
     }
 
+    #[test]
+    fn a_long_line_in_tiny_pieces_costs_no_more_than_its_length() {
+        // Looking at the kept bytes again with every piece would take hours.
+        let line = format!("data: {}\n\n", "x".repeat(2 * 1024 * 1024));
+        assert_eq!(decode(line.as_bytes().chunks(1))[0].1.len(), 2 * 1024 * 1024);
+    }
+
     proptest! {
         #[test]
         fn any_split_of_the_bytes_gives_the_same_events(

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::support::{context, hello, host, model, model_with, raw};
+use crate::support::{context, hasty_host, hello, host, model, model_on, model_with, raw};
 
 const KINDS: [&str; 2] = ["openai", "anthropic"];
 
@@ -142,6 +142,29 @@ async fn the_key_and_the_vendors_headers_are_sent() {
             "stream_options": {"include_usage": true},
         })
     );
+}
+
+#[tokio::test]
+async fn a_compatible_server_may_go_without_key_stream_and_stream_options() {
+    let seen = Seen::default();
+    async fn keep(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> &'static str {
+        seen.lock().push((headers, body));
+        r#"{"choices":[{"message":{"content":"whole"},"finish_reason":"stop"}]}"#
+    }
+    let base = serve(Router::new().fallback(keep).with_state(Arc::clone(&seen))).await;
+    let model = model_with("openai-compatible", &base, |config| {
+        config.api_key = None;
+        config.options.insert("stream".into(), false.into());
+        config.options.insert("max_tokens".into(), 9.into());
+        config.options.insert("headers".into(), serde_json::json!({"x-gateway": "g"}));
+    });
+    assert_eq!(model.generate(hello(), context()).await.unwrap().message.text(), "whole");
+    let seen = seen.lock();
+    assert!(!seen[0].0.contains_key("authorization"));
+    assert_eq!(seen[0].0["x-gateway"], "g");
+    let body: serde_json::Value = serde_json::from_slice(&seen[0].1).unwrap();
+    let messages = serde_json::json!([{"role": "user", "content": "Hello"}]);
+    assert_eq!(body, serde_json::json!({"model": "test-model", "messages": messages, "max_tokens": 9}));
 }
 
 #[tokio::test]
@@ -313,6 +336,19 @@ async fn the_deadline_ends_a_slow_stream() {
         let (chunks, failure) = chunks(&model(kind, &base), cx).await;
         assert!(chunks.iter().any(Content::is_content), "{kind}");
         assert_eq!(failure.unwrap().code(), Code::Timeout, "{kind}");
+        assert!(gone.await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_stops_in_the_middle_is_timed_out() {
+    for kind in KINDS {
+        let (base, gone) = stuck(kind).await;
+        let model = model_on(hasty_host(), kind, &base, |_| ());
+        let (chunks, failure) = chunks(&model, CallContext::new()).await;
+        assert!(chunks.iter().any(Content::is_content), "{kind}");
+        let failure = failure.unwrap();
+        assert_eq!((failure.code(), failure.message()), (Code::Timeout, "the vendor was silent for 120s"), "{kind}");
         assert!(gone.await.is_err());
     }
 }

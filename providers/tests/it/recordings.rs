@@ -118,7 +118,7 @@ fn check(outcome: &Outcome, answer: &Answer, name: &str) {
         assert!(outcome.chunks.is_empty() && outcome.error.is_some(), "{name}: {outcome:?}");
         return;
     }
-    assert_eq!(outcome.error, None, "{name}");
+    assert!(outcome.error.is_none(), "{name}: {outcome:?}");
     let Some(ModelChunk::Finished { reason, raw_usage }) = outcome.chunks.last() else { panic!("{name}: {outcome:?}") };
     let body = std::str::from_utf8(&answer.body).unwrap();
     assert_eq!(raw_usage.is_some(), body.contains("_tokens\":"), "{name}: usage is kept where it was told");

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use axum::http::{HeaderMap, StatusCode};
-use beluga_core::{Code, ModelChunk};
+use beluga_core::{Error, ModelChunk};
 use beluga_providers::llm::{AnswerDecoder, AnswerHead, Profile};
 
 /// Bodies up to this long are cut at every position.
@@ -13,10 +13,17 @@ const EVERY_POSITION_MAX: usize = 16 * 1024;
 const DRAWN: u64 = 500;
 
 /// What came of a body.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) chunks: Vec<ModelChunk>,
-    pub(crate) error: Option<(Code, String)>,
+    pub(crate) error: Option<Error>,
+}
+
+impl PartialEq for Outcome {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |outcome: &Self| outcome.error.as_ref().map(|error| (error.to_string(), error.retry()));
+        self.chunks == other.chunks && of(self) == of(other)
+    }
 }
 
 /// One answer as it came over the wire.
@@ -33,7 +40,7 @@ impl Answer {
             AnswerHead { status: self.status, headers: self.headers.clone(), wall: SystemTime::UNIX_EPOCH, seed: 1 };
         let mut decoder = AnswerDecoder::new(profile, head);
         let fed = pieces.into_iter().try_for_each(|piece| decoder.feed(piece));
-        let error = fed.and_then(|()| decoder.end()).err().map(|error| (error.code(), error.to_string()));
+        let error = fed.and_then(|()| decoder.end()).err();
         Outcome { chunks: std::iter::from_fn(|| decoder.pop()).collect(), error }
     }
 

@@ -12,16 +12,25 @@ use beluga_providers::http::{HttpClient, Network};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// Time and tasks of tokio, and random numbers that count up.
-#[derive(Debug, Default)]
+/// Time and tasks of tokio, and random numbers that count up. Its clock may run faster than the world's.
+#[derive(Debug)]
 pub(crate) struct TestHost {
     drawn: AtomicU64,
+    start: Instant,
+    speed: u32,
+}
+
+impl TestHost {
+    #[allow(clippy::disallowed_methods, reason = "this is the host of these tests")]
+    fn new(speed: u32) -> Self {
+        Self { drawn: AtomicU64::new(0), start: tokio::time::Instant::now().into_std(), speed }
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is the host of these tests")]
 impl Host for TestHost {
     fn now(&self) -> Instant {
-        tokio::time::Instant::now().into_std()
+        self.start + (tokio::time::Instant::now().into_std() - self.start) * self.speed
     }
 
     fn wall(&self) -> SystemTime {
@@ -29,7 +38,7 @@ impl Host for TestHost {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
+        Box::pin(tokio::time::sleep(duration / self.speed))
     }
 
     fn random(&self) -> u64 {
@@ -51,7 +60,12 @@ impl Host for TestHost {
 }
 
 pub(crate) fn host() -> Arc<dyn Host> {
-    Arc::new(TestHost::default())
+    Arc::new(TestHost::new(1))
+}
+
+/// A host whose minutes last a tenth of a second.
+pub(crate) fn hasty_host() -> Arc<dyn Host> {
+    Arc::new(TestHost::new(600))
 }
 
 /// Makes a model of a kind that talks to `base_url` and to nothing but this machine.
@@ -60,6 +74,15 @@ pub(crate) fn model(kind: &str, base_url: &str) -> Arc<dyn ChatModel> {
 }
 
 pub(crate) fn model_with(kind: &str, base_url: &str, change: impl FnOnce(&mut ProviderConfig)) -> Arc<dyn ChatModel> {
+    model_on(host(), kind, base_url, change)
+}
+
+pub(crate) fn model_on(
+    host: Arc<dyn Host>,
+    kind: &str,
+    base_url: &str,
+    change: impl FnOnce(&mut ProviderConfig),
+) -> Arc<dyn ChatModel> {
     let mut registry: ModelRegistry = Registry::new("provider kind");
     beluga_providers::llm::register_with(&mut registry, &HttpClient::new(Network::LoopbackOnly).unwrap()).unwrap();
     let mut config = ProviderConfig::new(kind);
@@ -67,7 +90,7 @@ pub(crate) fn model_with(kind: &str, base_url: &str, change: impl FnOnce(&mut Pr
     config.model = Some("test-model".to_owned());
     config.api_key = Some(SecretString::from("key-of-the-test".to_owned()));
     change(&mut config);
-    registry.get(kind).unwrap().build(&config, host()).unwrap()
+    registry.get(kind).unwrap().build(&config, host).unwrap()
 }
 
 pub(crate) fn hello() -> Arc<ModelRequest> {
@@ -76,7 +99,7 @@ pub(crate) fn hello() -> Arc<ModelRequest> {
 
 /// A context whose deadline lies far enough away to never matter, and near enough to end a test that hangs.
 pub(crate) fn context() -> CallContext {
-    CallContext::new().with_timeout(TestHost::default().now(), Duration::from_secs(20))
+    CallContext::new().with_timeout(TestHost::new(1).now(), Duration::from_secs(20))
 }
 
 /// Accepts connections, reads a little, writes `reply` raw, and closes; returns its `host:port`.

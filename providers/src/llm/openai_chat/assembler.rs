@@ -87,9 +87,8 @@ impl Assembler {
             (!is_new_index && !self.calls.is_empty()).then_some(self.current)
         })?;
         let call = self.calls.get(at)?;
-        let begins_another = !delta.name.is_empty()
-            && !call.name.is_empty()
-            && (call.name != delta.name || serde_json::from_str::<&RawValue>(&call.arguments).is_ok());
+        let is_whole = || call.arguments.ends_with('}') && serde_json::from_str::<&RawValue>(&call.arguments).is_ok();
+        let begins_another = !delta.name.is_empty() && !call.name.is_empty() && (call.name != delta.name || is_whole());
         (!begins_another).then_some(at)
     }
 

@@ -135,7 +135,9 @@ impl ChatDecoder {
         if let Some(error) = chunk.error.map(RawValue::get).or(is_error.then_some(text)) {
             return Err(VendorError::parse(error.as_bytes()).into_stream_error());
         }
-        if !self.has_started {
+        // Azure's first chunk holds a verdict on the prompt and neither id nor model.
+        let has_begun = chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty());
+        if !self.has_started && (has_begun || filled(chunk.id.as_ref()).is_some()) {
             self.has_started = true;
             let owned = |text: &Option<Text<'_>>| filled(text.as_ref()).map(str::to_owned);
             out.push_back(ModelChunk::Started { id: owned(&chunk.id), model: owned(&chunk.model) });
