@@ -1,4 +1,4 @@
-//! The message store in memory: a scan with BM25 ranking.
+//! The message store in memory: an inverted index with BM25 ranking.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use super::words::{query_words, words};
 
 /// How many bytes of text a [`MemoryMessages`] holds; beyond it an `append` is `overloaded`.
+///
+/// The index takes about as much again.
 pub const MEMORY_MESSAGES_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// BM25: how quickly repeated words stop to count, as in SQLite's FTS5.
@@ -19,7 +21,7 @@ const BM25_K1: f64 = 1.2;
 /// BM25: how much long messages are discounted, as in SQLite's FTS5.
 const BM25_B: f64 = 0.75;
 
-/// A [`MessageStore`] in memory. A search reads every message of the owner; clones share one store.
+/// A [`MessageStore`] in memory. A search reads the places of the asked words only; clones share one store.
 #[derive(Clone, Default)]
 pub struct MemoryMessages {
     owners: Arc<Mutex<Owners>>,
@@ -55,9 +57,7 @@ impl MessageStore for MemoryMessages {
             let owners = owners.lock();
             let Some(log) = owners.map.get(&query.owner) else { return Ok(Vec::new()) };
             let asked = query_words(&query.text);
-            let mut found = if asked.is_empty() { log.newest(&query) } else { log.best(&query, &asked) };
-            found.truncate(query.limit);
-            Ok(found)
+            Ok(if asked.is_empty() { log.newest(&query) } else { log.best(&query, &asked) })
         })
     }
 
@@ -98,7 +98,11 @@ struct Owners {
 struct OwnerLog {
     /// In the order they came.
     entries: Vec<Recollection>,
+    /// How many words each entry has.
+    lengths: Vec<usize>,
     seen: HashSet<(SessionId, TurnId, Role)>,
+    /// Where each word stands: the entry's index, and how often it is there.
+    places: HashMap<String, Vec<(usize, usize)>>,
 }
 
 impl Owners {
@@ -113,7 +117,7 @@ impl Owners {
         for entry in entries {
             if log.seen.insert((entry.session.clone(), entry.turn.clone(), entry.role)) {
                 self.bytes += entry.text.len();
-                log.entries.push(entry);
+                log.insert(entry);
             }
         }
         Ok(())
@@ -121,54 +125,51 @@ impl Owners {
 }
 
 impl OwnerLog {
-    fn asked<'a>(&'a self, query: &'a MemoryQuery) -> impl Iterator<Item = &'a Recollection> {
-        self.entries.iter().filter(|entry| query.session.as_ref().is_none_or(|session| *session == entry.session))
-    }
-
     fn newest(&self, query: &MemoryQuery) -> Vec<Recollection> {
-        let mut found: Vec<Recollection> =
-            self.asked(query).map(|entry| Recollection { score: 0.0, ..entry.clone() }).collect();
+        let is_asked = |entry: &&Recollection| query.session.as_ref().is_none_or(|session| *session == entry.session);
+        let mut found: Vec<&Recollection> = self.entries.iter().filter(is_asked).collect();
         // Stable, so that of two messages of one moment the later one is the newer.
         found.sort_by_key(|entry| entry.at_ms);
-        found.reverse();
-        found
+        found.into_iter().rev().take(query.limit).map(|entry| Recollection { score: 0.0, ..entry.clone() }).collect()
+    }
+
+    fn insert(&mut self, entry: Recollection) {
+        let at = self.entries.len();
+        let mut length = 0;
+        for word in words(&entry.text) {
+            length += 1;
+            let places = self.places.entry(word).or_default();
+            match places.last_mut() {
+                Some((last, count)) if *last == at => *count += 1,
+                _ => places.push((at, 1)),
+            }
+        }
+        self.lengths.push(length);
+        self.entries.push(entry);
     }
 
     #[allow(clippy::cast_precision_loss)] // Counts far below 2^52.
     fn best(&self, query: &MemoryQuery, asked: &[String]) -> Vec<Recollection> {
-        let (mut length_sum, mut in_messages) = (0_usize, vec![0_usize; asked.len()]);
-        let mut hits = Vec::new();
-        for entry in &self.entries {
-            let (mut length, mut counts) = (0_usize, vec![0_usize; asked.len()]);
-            for word in words(&entry.text) {
-                length += 1;
-                if let Some(count) = asked.iter().zip(&mut counts).find(|(ask, _)| **ask == word) {
-                    *count.1 += 1;
-                }
-            }
-            length_sum += length;
-            in_messages.iter_mut().zip(&counts).for_each(|(sum, count)| *sum += usize::from(*count > 0));
-            let is_asked = query.session.as_ref().is_none_or(|session| *session == entry.session);
-            if is_asked && counts.iter().any(|count| *count > 0) {
-                hits.push((entry, length, counts));
+        let total = self.entries.len() as f64;
+        let mean = (self.lengths.iter().sum::<usize>() as f64 / total).max(1.0);
+        let mut scores: HashMap<usize, f64> = HashMap::new();
+        for places in asked.iter().filter_map(|word| self.places.get(word)) {
+            let within = places.len() as f64;
+            // Never below zero, so that a word of every second message still counts.
+            let rarity = (1.0 + (total - within + 0.5) / (within + 0.5)).ln();
+            for (at, count) in places {
+                let (count, length) = (*count as f64, self.lengths.get(*at).copied().unwrap_or_default() as f64);
+                let weight = count * (BM25_K1 + 1.0) / (count + BM25_K1 * (1.0 - BM25_B + BM25_B * length / mean));
+                *scores.entry(*at).or_default() += rarity * weight;
             }
         }
-        let total = self.entries.len() as f64;
-        let mean = (length_sum as f64 / total).max(1.0);
-        let score = |length: usize, counts: &[usize]| -> f64 {
-            let one = |(count, within): (&usize, &usize)| {
-                // Never below zero, so that a word of every second message still counts.
-                let rarity = (1.0 + (total - *within as f64 + 0.5) / (*within as f64 + 0.5)).ln();
-                let (count, length) = (*count as f64, length as f64);
-                rarity * count * (BM25_K1 + 1.0) / (count + BM25_K1 * (1.0 - BM25_B + BM25_B * length / mean))
-            };
-            counts.iter().zip(&in_messages).map(one).sum()
-        };
-        let mut found: Vec<Recollection> = hits
-            .into_iter()
-            .map(|(entry, length, counts)| Recollection { score: score(length, &counts), ..entry.clone() })
-            .collect();
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        found
+        let is_asked = |entry: &Recollection| query.session.as_ref().is_none_or(|session| *session == entry.session);
+        let mut hits: Vec<(usize, f64)> =
+            scores.into_iter().filter(|(at, _)| self.entries.get(*at).is_some_and(is_asked)).collect();
+        // Of two that match alike the newer one first.
+        hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+        hits.truncate(query.limit);
+        let hit = |(at, score): (usize, f64)| self.entries.get(at).map(|entry| Recollection { score, ..entry.clone() });
+        hits.into_iter().filter_map(hit).collect()
     }
 }
