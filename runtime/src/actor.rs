@@ -108,6 +108,12 @@ pub trait Actor: Sized + Send + 'static {
         async {}
     }
 
+    /// Returns whether a virtual actor may leave memory now. Asked when it was idle for long, or its place is wanted; not
+    /// asked while messages wait or jobs run.
+    fn may_passivate(&self) -> bool {
+        true
+    }
+
     /// Returns what introspection shows. Called after each batch of messages; must be cheap and without secrets.
     fn status(&self) -> Value {
         Value::Null

@@ -1,7 +1,7 @@
 //! One ask on its way: the builder and the future.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -15,12 +15,20 @@ use crate::envelope::CallPacket;
 use crate::message::Message;
 use crate::time;
 
-/// An ask that was not sent yet: set its context or its time, then await it.
-///
-/// Without either the deadline is the system's `ask_timeout` (30 s). Dropping the awaited future cancels the call, and
-/// with it everything done on its behalf.
-#[must_use = "an ask does nothing unless awaited"]
-pub struct Ask<M: Message> {
+pin_project! {
+    /// One ask: set its context or its time, then await it. It is sent when it is first polled.
+    ///
+    /// Without either the deadline is the system's `ask_timeout` (30 s) after the first poll. Dropping it cancels the
+    /// call, and with it everything done on its behalf.
+    #[must_use = "an ask does nothing unless awaited"]
+    pub struct Ask<M: Message> {
+        draft: Option<Draft<M>>,
+        #[pin]
+        asking: Option<Asking<M>>,
+    }
+}
+
+struct Draft<M> {
     route: Route,
     index: usize,
     message: M,
@@ -30,27 +38,43 @@ pub struct Ask<M: Message> {
 
 impl<M: Message> Ask<M> {
     pub(crate) fn new(route: Route, index: usize, message: M, limit: Duration) -> Self {
-        Self { route, index, message, parent: None, limit }
+        Self { draft: Some(Draft { route, index, message, parent: None, limit }), asking: None }
     }
 
     /// Bounds the wait; a deadline of the context that is earlier stays in force.
     pub fn within(mut self, limit: Duration) -> Self {
-        self.limit = limit;
+        if let Some(draft) = &mut self.draft {
+            draft.limit = limit;
+        }
         self
     }
 
     /// Asks on behalf of another call: its deadline, cancellation, tenant and trace apply.
     pub fn with_context(mut self, context: &CallContext) -> Self {
-        self.parent = Some(context.clone());
+        if let Some(draft) = &mut self.draft {
+            draft.parent = Some(context.clone());
+        }
         self
     }
 }
 
-impl<M: Message> IntoFuture for Ask<M> {
+impl<M: Message> Future for Ask<M> {
     type Output = Result<M::Reply>;
-    type IntoFuture = Asking<M>;
 
-    fn into_future(self) -> Asking<M> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
+        let mut this = self.project();
+        if let Some(draft) = this.draft.take() {
+            this.asking.set(Some(draft.begin()));
+        }
+        match this.asking.as_pin_mut() {
+            Some(asking) => asking.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<M: Message> Draft<M> {
+    fn begin(self) -> Asking<M> {
         let now = time::now();
         let (context, parent, refused) = match self.parent {
             None => (CallContext::new(), None, None),
@@ -78,6 +102,12 @@ impl<M: Message> IntoFuture for Ask<M> {
     }
 }
 
+impl<M: Message> fmt::Debug for Ask<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").field("message", &M::NAME).field("sent", &self.draft.is_none()).finish()
+    }
+}
+
 /// Makes the context of a call made on behalf of another; message id and idempotency key go along if they are set.
 pub(crate) fn child_of(parent: &CallContext) -> CallContext {
     let mut context = parent.child();
@@ -90,16 +120,9 @@ pub(crate) fn child_of(parent: &CallContext) -> CallContext {
     context
 }
 
-impl<M: Message> fmt::Debug for Ask<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask").field("message", &M::NAME).field("actor", &self.route.name()).finish_non_exhaustive()
-    }
-}
-
 pin_project! {
-    /// The future of [`Ask`]. Cancel safe: dropping it cancels the call.
-    #[must_use = "a future does nothing unless polled"]
-    pub struct Asking<M: Message> {
+    /// An ask on its way.
+    struct Asking<M: Message> {
         state: Stage,
         receiver: Option<oneshot::Receiver<Result<M::Reply>>>,
         #[pin]
@@ -117,7 +140,7 @@ enum Stage {
 }
 
 /// Cancels its call when it drops unsettled.
-pub(crate) struct Call {
+struct Call {
     context: CallContext,
     route: Route,
     message: &'static str,
@@ -187,11 +210,5 @@ impl<M: Message> Future for Asking<M> {
             ready!(sleep.poll(cx));
         }
         Poll::Ready(Err(this.call.name(Error::timeout("no answer in time"))))
-    }
-}
-
-impl<M: Message> fmt::Debug for Asking<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asking").field("message", &self.call.message).finish_non_exhaustive()
     }
 }

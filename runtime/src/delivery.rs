@@ -98,7 +98,7 @@ fn refuse(slot: &Arc<Slot>, refusal: Refusal, envelope: &Envelope) -> Error {
 }
 
 /// How often a virtual ref looks for a new activation before it gives up: each round met a passivation.
-const ROUNDS_MAX: u8 = 16;
+const ROUNDS_MAX: u8 = 64;
 
 /// Sends, waiting for a place or an activation. Dropped before it is ready, the message was not sent.
 pub(crate) struct Delivery {

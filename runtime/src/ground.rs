@@ -11,10 +11,12 @@ use beluga_core::{CallContext, Result};
 
 use crate::dead_letter::{DeadLetter, DeadLetters, DeadReason};
 use crate::envelope::Head;
+use crate::group::Groups;
 use crate::naming::Names;
 use crate::random::SystemRandom;
 use crate::slot::Slot;
 use crate::time;
+use crate::topic::Topics;
 
 /// The settings of one system.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +35,8 @@ pub(crate) struct Ground {
     next_id: AtomicU64,
     killed: AtomicU64,
     index: Names<Weak<Slot>>,
+    pub(crate) groups: Groups<u64, Weak<Slot>>,
+    pub(crate) topics: Topics<u64>,
 }
 
 impl Ground {
@@ -52,6 +56,8 @@ impl Ground {
             next_id: AtomicU64::new(1),
             killed: AtomicU64::new(0),
             index: Names::default(),
+            groups: Groups::new(),
+            topics: Topics::new(),
         })
     }
 
@@ -73,9 +79,11 @@ impl Ground {
         self.index.register(slot.name(), Arc::downgrade(slot))
     }
 
-    /// Removes a name, if it is still this slot's.
+    /// Removes a name, if it is still this slot's, and all memberships.
     pub(crate) fn leave(&self, slot: &Slot) {
         self.index.remove(slot.name(), |entered| std::ptr::eq(entered.as_ptr(), slot));
+        self.groups.leave_all(&slot.id());
+        self.topics.unsubscribe_all(&slot.id());
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Slot>> {
@@ -145,9 +153,9 @@ impl Clock {
         self.coarse_ns.load(Ordering::Relaxed)
     }
 
-    /// Returns nanoseconds since the system was built, at least 1.
+    /// Returns nanoseconds since the system was built, plus 1: 0 stands for never.
     pub(crate) fn since_epoch(&self, instant: Instant) -> u64 {
-        u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1)
+        u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 

@@ -77,6 +77,7 @@ pub(crate) struct Slot {
     changed: Notify,
     pub(crate) children: Mutex<Children>,
     watchers: Mutex<Vec<Weak<Slot>>>,
+    on_gone: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 /// Counters an incarnation writes and introspection reads.
@@ -86,6 +87,8 @@ pub(crate) struct Stats {
     pub(crate) panics: AtomicU64,
     pub(crate) job_panics: AtomicU64,
     pub(crate) restarts: AtomicU32,
+    /// Since when the drain sleeps with nothing to do; 0 for not.
+    pub(crate) idle_since_ns: AtomicU64,
     /// Since when a handler awaits, in nanoseconds of the coarse clock; 0 for not.
     pub(crate) hand_since_ns: AtomicU64,
 }
@@ -97,6 +100,8 @@ pub(crate) struct Life {
     pub(crate) cell: Option<Cell>,
     pub(crate) incarnation: Option<Arc<Incarnation>>,
     pub(crate) window: RestartWindow,
+    /// Whether the end for good has begun.
+    pub(crate) ended: bool,
 }
 
 impl Life {
@@ -141,10 +146,12 @@ impl Slot {
                 cell: None,
                 incarnation: None,
                 window: RestartWindow::new(settings.intensity),
+                ended: false,
             }),
             changed: Notify::new(),
             children: Mutex::new(Children { list: Vec::new(), closed: true }),
             watchers: Mutex::default(),
+            on_gone: Mutex::default(),
         })
     }
 
@@ -180,7 +187,7 @@ impl Slot {
     pub(crate) fn launch(self: &Arc<Self>, ack: Option<oneshot::Sender<Result<()>>>, report: bool) -> bool {
         let Some(recipe) = self.recipe.lock().clone() else { return false };
         let mut life = self.life.lock();
-        if life.is_alive() || life.fate == Fate::Terminate || life.phase == Phase::Gone {
+        if life.is_alive() || life.ended || life.fate == Fate::Terminate {
             return false;
         }
         life.fate = Fate::Live;
@@ -204,7 +211,11 @@ impl Slot {
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
-        self.life.lock().phase = phase;
+        let mut life = self.life.lock();
+        if life.phase != Phase::Gone {
+            life.phase = phase;
+        }
+        drop(life);
         self.changed.notify_waiters();
     }
 
@@ -234,12 +245,20 @@ impl Slot {
         }
     }
 
-    /// Drops the incarnation at its next await.
-    pub(crate) fn kill(&self) {
-        let cell = self.life.lock().cell.clone();
-        if let Some(cell) = cell {
-            cell.kill();
+    /// Shuts the door if the actor is idle, so that its incarnation ends; the decision and the shutting are one step.
+    pub(crate) fn try_passivate(&self, batch: &crate::mailbox::Batch) -> bool {
+        let mut life = self.life.lock();
+        let passive = life.fate == Fate::Live && self.mailbox.close_if_empty(batch);
+        if passive {
+            life.fate = Fate::Terminate;
         }
+        passive
+    }
+
+    /// Drops the incarnation at its next await. Returns whether there is one.
+    pub(crate) fn kill(&self) -> bool {
+        let cell = self.life.lock().cell.clone();
+        cell.map(|cell| cell.kill()).is_some()
     }
 
     /// The guard's last act: no incarnation lives any more, and the supervisor learns how it ended.
@@ -263,13 +282,14 @@ impl Slot {
     }
 
     /// Ends the slot for good: nobody comes in, whoever waits is answered, the name is free. Idempotent.
+    ///
+    /// [`Phase::Gone`] is set last: whoever waits for it may use the name at once.
     pub(crate) fn terminate(self: &Arc<Self>, reason: &ExitReason) {
         {
             let mut life = self.life.lock();
-            if life.phase == Phase::Gone {
+            if std::mem::replace(&mut life.ended, true) {
                 return;
             }
-            life.phase = Phase::Gone;
             life.fate = Fate::Terminate;
         }
         self.mailbox.close();
@@ -281,11 +301,36 @@ impl Slot {
         if let Some(parent) = self.supervisor() {
             parent.children.lock().list.retain(|child| !Arc::ptr_eq(child, self));
         }
-        let watchers = std::mem::take(&mut *self.watchers.lock());
+        // Under the life lock, so that a watcher is either in the list or sees the end.
+        let watchers = {
+            let mut life = self.life.lock();
+            life.phase = Phase::Gone;
+            std::mem::take(&mut *self.watchers.lock())
+        };
         for watcher in watchers.iter().filter_map(Weak::upgrade) {
             watcher.mailbox.signal(Signal::WatchedGone(Address(Arc::clone(self)), reason.clone()));
         }
+        let hook = self.on_gone.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
         self.changed.notify_waiters();
+    }
+
+    /// Sets what is done when the slot ends for good; at once if it has.
+    pub(crate) fn set_on_gone(&self, hook: Box<dyn FnOnce() + Send>) {
+        let late = {
+            let life = self.life.lock();
+            if life.phase == Phase::Gone {
+                Some(hook)
+            } else {
+                *self.on_gone.lock() = Some(hook);
+                None
+            }
+        };
+        if let Some(hook) = late {
+            hook();
+        }
     }
 
     /// Registers a watcher. False if the slot is gone already.

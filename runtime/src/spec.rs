@@ -74,6 +74,8 @@ pub(crate) struct SpecSettings {
     pub(crate) lanes: Lanes,
     pub(crate) breaker: Option<BreakerConfig>,
     pub(crate) cancel_safe: bool,
+    /// After how long without work the actor leaves memory; set by its family.
+    pub(crate) idle_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,12 +126,11 @@ impl<P: Protocol> Spec<P> {
         A: Serves<Protocol = P>,
         F: Fn() -> A + Send + Sync + 'static,
     {
-        Self {
-            name: name.into(),
-            recipe: Recipe::shared(factory),
-            settings: SpecSettings::default(),
-            protocol: PhantomData,
-        }
+        Self::of_recipe(name.into(), Recipe::shared(factory, A::TABLE))
+    }
+
+    pub(crate) fn of_recipe(name: String, recipe: Arc<dyn Incarnate>) -> Self {
+        Self { name, recipe, settings: SpecSettings::default(), protocol: PhantomData }
     }
 
     /// Returns the name below the parent.

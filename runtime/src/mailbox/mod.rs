@@ -278,6 +278,11 @@ impl Mailbox {
         true
     }
 
+    /// Returns whether the drain still sleeps: nobody has woken it.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.inner.lock().parked != Parked::Running
+    }
+
     /// Returns whether the test kit holds the actor.
     pub(crate) fn is_paused(&self) -> bool {
         self.hint.load(Ordering::Relaxed) & PAUSED != 0
@@ -383,7 +388,6 @@ impl Mailbox {
         (depths, in_hand.into_iter().chain(waiting).min())
     }
 
-    /// Returns whether the drain sleeps with nothing to do, so that a sender should read the clock.
     fn depth(&self, inner: &Inner, lane: Lane) -> usize {
         let pushed = inner.pushed.get(lane as usize).copied().unwrap_or(0);
         let popped = self.popped.get(lane as usize).map_or(0, |popped| popped.load(Ordering::Acquire));

@@ -19,6 +19,8 @@ pub(crate) enum Signal {
     ChildDown(Arc<Slot>, ExitReason),
     /// The back-off of a child is over, or its open gate gets a new try. The number guards against stale timers.
     RestartDue(Arc<Slot>, u32),
+    /// End this incarnation if it is idle: its place is wanted.
+    Passivate,
     /// A watched actor is gone for good.
     WatchedGone(Address, ExitReason),
 }

@@ -14,18 +14,23 @@ use super::nest::{Nest, Placed};
 /// Builds the future of one handler in the nest. `None` if the envelope holds another type, which `Accepts` excludes.
 pub(crate) type Dispatch<A> = for<'a> fn(&'a mut A, Envelope, &'a mut Cx<A>, &'a mut Nest) -> Option<Placed<'a>>;
 
-/// One element of a protocol's tuple. Not part of the API.
+/// The ordinary way of an entry: through the actor's handler.
 #[doc(hidden)]
-pub trait Entry<A: Actor> {
+#[derive(Debug)]
+pub enum ByHandler {}
+
+/// One element of a protocol's tuple, handled in one of the ways there are. Not part of the API.
+#[doc(hidden)]
+pub trait Entry<A: Actor, Way> {
     /// How the actor handles it.
     const DISPATCH: Dispatch<A>;
 }
 
-impl<A: DeferredHandler<M>, M: Message> Entry<A> for M {
+impl<A: DeferredHandler<M>, M: Message> Entry<A, ByHandler> for M {
     const DISPATCH: Dispatch<A> = call::<A, M>;
 }
 
-impl<A: StreamHandler<M>, M: StreamMessage> Entry<A> for Streaming<M> {
+impl<A: StreamHandler<M>, M: StreamMessage> Entry<A, ByHandler> for Streaming<M> {
     const DISPATCH: Dispatch<A> = stream::<A, M>;
 }
 
@@ -61,7 +66,7 @@ fn stream<'a, A: StreamHandler<M>, M: StreamMessage>(
 
 /// The dispatch table of a whole tuple. Not part of the API.
 #[doc(hidden)]
-pub trait Table<A: Actor> {
+pub trait Table<A: Actor, Way> {
     /// One entry per element.
     const TABLE: &'static [Dispatch<A>];
 }
@@ -74,8 +79,8 @@ macro_rules! tables {
         tables!(@step [$($done)* $next] $($rest)*);
     };
     (@impl $($name:ident)*) => {
-        impl<A: Actor, $($name: Entry<A>),*> Table<A> for ($($name,)*) {
-            const TABLE: &'static [Dispatch<A>] = &[$(<$name as Entry<A>>::DISPATCH),*];
+        impl<A: Actor, Way, $($name: Entry<A, Way>),*> Table<A, Way> for ($($name,)*) {
+            const TABLE: &'static [Dispatch<A>] = &[$(<$name as Entry<A, Way>>::DISPATCH),*];
         }
     };
 }

@@ -1,6 +1,7 @@
 //! The part of a resident that knows no types: what to do next, when to yield, when to end.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -46,6 +47,10 @@ pub(crate) struct Drain {
     pub(crate) ending: Option<Ending>,
     pub(crate) notices: VecDeque<Notice>,
     pub(crate) plan: Plan,
+    /// Whether the actor is to leave memory when it is idle.
+    pub(super) passivate: bool,
+    has_served: bool,
+    pub(super) idle_timer: Option<Pin<Box<time::Sleep>>>,
     built: Instant,
     served: u32,
     served_since_ns: u64,
@@ -61,6 +66,9 @@ impl Drain {
             ending: None,
             notices: VecDeque::new(),
             plan: Plan::default(),
+            passivate: false,
+            has_served: false,
+            idle_timer: None,
             built: time::now(),
             served: 0,
             served_since_ns: 0,
@@ -78,6 +86,8 @@ impl Drain {
             Signal::ChildUp(child) => self.child_up(&child),
             Signal::ChildDown(child, reason) => self.child_down(&child, &reason),
             Signal::RestartDue(child, number) => self.restart_due(&child, number),
+            // An activation that has handled nothing yet stays for whoever it was made for.
+            Signal::Passivate => self.passivate = self.has_served,
             Signal::WatchedGone(address, reason) => self.notices.push_back(Notice::WatchedExited(address, reason)),
         }
     }
@@ -133,9 +143,24 @@ impl Drain {
         Some(envelope)
     }
 
+    /// Ends the incarnation if nothing waits and nothing runs. A message that races either came before, then the actor
+    /// stays, or meets the shut door and activates the next incarnation.
+    pub(super) fn try_passivate(&mut self) -> bool {
+        self.passivate = false;
+        if !self.incarnation.jobs.is_idle() || !self.notices.is_empty() || self.ending.is_some() {
+            return false;
+        }
+        let passive = self.slot().try_passivate(&self.guard.batch);
+        if passive {
+            self.ending = Some(Ending::Stop(Stop { reason: StopReason::Passivated, drain: false, deadline: None }));
+        }
+        passive
+    }
+
     /// Counts a handled message.
     pub(super) fn done(&mut self) {
         self.guard.hand = None;
+        self.has_served = true;
         let handled = &self.incarnation.slot.stats.handled;
         handled.store(handled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
@@ -143,7 +168,7 @@ impl Drain {
     /// Returns whether others should run now.
     pub(super) fn is_due_to_yield(&mut self) -> bool {
         self.served += 1;
-        if self.served % MESSAGES_PER_CLOCK != 0 {
+        if !self.served.is_multiple_of(MESSAGES_PER_CLOCK) {
             return false;
         }
         let now = self.slot().ground.clock.read();

@@ -8,7 +8,6 @@ mod nest;
 mod resident;
 
 use std::any::TypeId;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use beluga_core::BoxFuture;
@@ -17,8 +16,9 @@ use crate::actor::Actor;
 use crate::incarnation::Guard;
 use crate::protocol::Protocol;
 
-pub(crate) use dispatch::{Dispatch, Table};
+pub(crate) use dispatch::{ByHandler, Dispatch, Entry, Table};
 pub(crate) use drain::{Drain, Notice};
+pub(crate) use nest::{Nest, Placed};
 
 /// An actor with a handler for every message of its protocol. Implemented by the kernel.
 pub trait Serves: Actor {
@@ -29,9 +29,9 @@ pub trait Serves: Actor {
 
 impl<A: Actor> Serves for A
 where
-    <A::Protocol as Protocol>::Messages: Table<A>,
+    <A::Protocol as Protocol>::Messages: Table<A, ByHandler>,
 {
-    const TABLE: &'static [Dispatch<A>] = <<A::Protocol as Protocol>::Messages as Table<A>>::TABLE;
+    const TABLE: &'static [Dispatch<A>] = <<A::Protocol as Protocol>::Messages as Table<A, ByHandler>>::TABLE;
 }
 
 /// What a resident future starts with.
@@ -50,25 +50,25 @@ pub(crate) trait Incarnate: Send + Sync {
     fn resident(self: Arc<Self>, launch: Launch) -> BoxFuture<'static, ()>;
 }
 
-/// A factory with its actor type.
-pub(crate) struct Recipe<A, F> {
+/// A factory with its actor type and dispatch table.
+pub(crate) struct Recipe<A: Actor, F> {
     factory: F,
-    actor: PhantomData<fn() -> A>,
+    table: &'static [Dispatch<A>],
 }
 
 impl<A, F> Recipe<A, F>
 where
-    A: Serves,
+    A: Actor,
     F: Fn() -> A + Send + Sync + 'static,
 {
-    pub(crate) fn shared(factory: F) -> Arc<dyn Incarnate> {
-        Arc::new(Self { factory, actor: PhantomData })
+    pub(crate) fn shared(factory: F, table: &'static [Dispatch<A>]) -> Arc<dyn Incarnate> {
+        Arc::new(Self { factory, table })
     }
 }
 
 impl<A, F> Incarnate for Recipe<A, F>
 where
-    A: Serves,
+    A: Actor,
     F: Fn() -> A + Send + Sync + 'static,
 {
     fn kind(&self) -> &'static str {
@@ -82,6 +82,7 @@ where
     fn resident(self: Arc<Self>, launch: Launch) -> BoxFuture<'static, ()> {
         let id = launch.guard.slot().id();
         let drain = Drain::new(launch);
-        Box::pin(resident::Named::new(id, resident::live(drain, move || (self.factory)())))
+        let table = self.table;
+        Box::pin(resident::Named::new(id, resident::live(drain, table, move || (self.factory)())))
     }
 }

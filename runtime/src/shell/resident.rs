@@ -11,11 +11,11 @@ use std::time::Duration;
 use beluga_core::{Error, Result};
 use pin_project_lite::pin_project;
 
-use super::Serves;
+use super::Dispatch;
 use super::drain::{Drain, Ending, Notice};
 use super::hold::{Held, Why, hold};
 use super::nest::Nest;
-use crate::actor::StopReason;
+use crate::actor::{Actor, StopReason};
 use crate::cx::{Cx, Wish};
 use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
@@ -29,7 +29,7 @@ use crate::{ground, task, time};
 const JOBS_DROP_WAIT: Duration = Duration::from_secs(1);
 
 /// Lives one incarnation: build, start, drain, end. Fields drop in the order handler, value, guard.
-pub(super) async fn live<A: Serves>(mut drain: Drain, factory: impl Fn() -> A + Send) {
+pub(super) async fn live<A: Actor>(mut drain: Drain, table: &'static [Dispatch<A>], factory: impl Fn() -> A + Send) {
     // Declared after the drain, so on a kill they drop before its guard reports.
     let mut cx = Cx::<A>::new(Arc::clone(&drain.incarnation));
     let mut nest = Nest::default();
@@ -39,7 +39,7 @@ pub(super) async fn live<A: Serves>(mut drain: Drain, factory: impl Fn() -> A + 
             let mut value = Value(Some(value));
             let reason = match start(&mut drain, &mut value, &mut cx, &mut nest).await {
                 Err(reason) => reason,
-                Ok(()) => serve(&mut drain, &mut value, &mut cx, &mut nest).await,
+                Ok(()) => serve(&mut drain, table, &mut value, &mut cx, &mut nest).await,
             };
             end(&mut drain, &mut value, &mut cx, &mut nest, reason).await
         }
@@ -60,7 +60,7 @@ impl<A> Drop for Value<A> {
     }
 }
 
-async fn start<A: Serves>(
+async fn start<A: Actor>(
     drain: &mut Drain,
     value: &mut Value<A>,
     cx: &mut Cx<A>,
@@ -98,7 +98,13 @@ async fn start<A: Serves>(
 }
 
 /// Handles messages until the incarnation is to end, and returns how.
-async fn serve<A: Serves>(drain: &mut Drain, value: &mut Value<A>, cx: &mut Cx<A>, nest: &mut Nest) -> ExitReason {
+async fn serve<A: Actor>(
+    drain: &mut Drain,
+    table: &'static [Dispatch<A>],
+    value: &mut Value<A>,
+    cx: &mut Cx<A>,
+    nest: &mut Nest,
+) -> ExitReason {
     let Some(value) = value.0.as_mut() else { return ExitReason::Killed };
     drain.rested();
     loop {
@@ -115,7 +121,7 @@ async fn serve<A: Serves>(drain: &mut Drain, value: &mut Value<A>, cx: &mut Cx<A
         match incarnation.slot.mailbox.next(&mut drain.guard.batch) {
             Next::Signal(signal) => drain.on_signal(signal),
             Next::Message(envelope) => {
-                if let Err(reason) = handle(drain, value, cx, nest, envelope).await {
+                if let Err(reason) = handle(drain, table, value, cx, nest, envelope).await {
                     return reason;
                 }
                 if drain.is_due_to_yield() {
@@ -123,35 +129,68 @@ async fn serve<A: Serves>(drain: &mut Drain, value: &mut Value<A>, cx: &mut Cx<A
                 }
             }
             Next::Empty if drain.is_draining() => return ExitReason::Stopped,
+            Next::Empty if drain.passivate && value.may_passivate() && drain.try_passivate() => {}
             Next::Empty | Next::Paused => {
                 refresh_status(drain, value);
-                Idle { drain, parked: false }.await;
+                drain.passivate = Idle { drain, parked: false }.await == Rest::TimeToLeave;
                 drain.rested();
             }
         }
     }
 }
 
-/// Sleeps until the mailbox has something.
+/// Sleeps until the mailbox has something, or the actor has been idle for as long as its family allows.
 struct Idle<'a> {
     drain: &'a mut Drain,
     parked: bool,
 }
 
-impl Future for Idle<'_> {
-    type Output = ();
+#[derive(PartialEq, Eq)]
+enum Rest {
+    Woken,
+    TimeToLeave,
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.parked {
-            return Poll::Ready(());
+impl Future for Idle<'_> {
+    type Output = Rest;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Rest> {
+        let this = &mut *self;
+        let slot = Arc::clone(this.drain.slot());
+        let idle_since = &slot.stats.idle_since_ns;
+        let idle_after = slot.settings.idle_after;
+        if this.parked {
+            let timer = this.drain.idle_timer.as_mut();
+            if idle_after.is_some() && timer.is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+                this.drain.idle_timer = None;
+                return Poll::Ready(Rest::TimeToLeave);
+            }
+            if slot.mailbox.is_parked() {
+                return Poll::Pending;
+            }
+            idle_since.store(0, Ordering::Relaxed);
+            return Poll::Ready(Rest::Woken);
         }
-        self.parked = self.drain.slot().mailbox.park_idle(&self.drain.guard.batch, cx.waker());
-        if self.parked { Poll::Pending } else { Poll::Ready(()) }
+        if let Some(limit) = idle_after {
+            let timer = this.drain.idle_timer.get_or_insert_with(|| Box::pin(time::sleep(limit)));
+            timer.as_mut().reset((time::now() + limit.min(time::SLEEP_MAX)).into());
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Rest::TimeToLeave);
+            }
+        }
+        idle_since.store(slot.ground.clock.coarse(), Ordering::Relaxed);
+        this.parked = slot.mailbox.park_idle(&this.drain.guard.batch, cx.waker());
+        if this.parked {
+            return Poll::Pending;
+        }
+        idle_since.store(0, Ordering::Relaxed);
+        Poll::Ready(Rest::Woken)
     }
 }
 
-async fn handle<A: Serves>(
+async fn handle<A: Actor>(
     drain: &mut Drain,
+    table: &'static [Dispatch<A>],
     value: &mut A,
     cx: &mut Cx<A>,
     nest: &mut Nest,
@@ -160,7 +199,7 @@ async fn handle<A: Serves>(
     let Some(envelope) = drain.admit(envelope) else { return Ok(()) };
     let (name, index) = (envelope.head().name, usize::from(envelope.head().index));
     cx.carried = drain.guard.hand.as_ref().and_then(|hand| hand.head.context.clone());
-    let Some(dispatch) = A::TABLE.get(index) else {
+    let Some(dispatch) = table.get(index) else {
         envelope.refuse(Error::internal("the protocol and the actor disagree").with("message", name));
         return Ok(());
     };
@@ -199,7 +238,7 @@ async fn handle<A: Serves>(
     }
 }
 
-async fn tell_notice<A: Serves>(
+async fn tell_notice<A: Actor>(
     drain: &mut Drain,
     value: &mut A,
     cx: &mut Cx<A>,
@@ -223,7 +262,7 @@ async fn tell_notice<A: Serves>(
 }
 
 /// Ends the incarnation: the children in reverse order, the jobs, the goodbye, the value. Returns how it ended.
-async fn end<A: Serves>(
+async fn end<A: Actor>(
     drain: &mut Drain,
     value: &mut Value<A>,
     cx: &mut Cx<A>,
@@ -277,7 +316,7 @@ async fn end_jobs(drain: &mut Drain, stop: Stop) {
     }
 }
 
-fn heed_wish<A: Serves>(drain: &mut Drain, cx: &mut Cx<A>) {
+fn heed_wish<A: Actor>(drain: &mut Drain, cx: &mut Cx<A>) {
     match cx.wish.take() {
         None => {}
         Some(Wish::Stop) => {
@@ -287,7 +326,7 @@ fn heed_wish<A: Serves>(drain: &mut Drain, cx: &mut Cx<A>) {
     }
 }
 
-fn refresh_status<A: Serves>(drain: &Drain, value: &A) {
+fn refresh_status<A: Actor>(drain: &Drain, value: &A) {
     let status = catch_unwind(AssertUnwindSafe(|| value.status())).unwrap_or_default();
     if !status.is_null() {
         *drain.slot().status.lock() = status;

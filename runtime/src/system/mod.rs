@@ -2,6 +2,7 @@
 //! two systems live side by side in one process.
 
 mod builder;
+mod bus;
 mod snapshot;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::actor::{Actor, StopReason};
 use crate::address::Address;
 use crate::dead_letter::DeadLetters;
 use crate::exit::ExitReason;
+use crate::family::{Family, FamilyOptions};
 use crate::ground::Ground;
 use crate::host::RuntimeHost;
 use crate::mailbox::Stop;
@@ -40,7 +42,6 @@ pub struct System {
 
 impl System {
     /// Starts describing a system.
-    #[must_use]
     pub fn builder(name: impl AsRef<str>) -> SystemBuilder {
         SystemBuilder::new(name.as_ref())
     }
@@ -134,6 +135,12 @@ impl System {
     #[must_use]
     pub fn names(&self) -> Vec<Arc<str>> {
         self.ground.names()
+    }
+
+    /// Makes a family of virtual actors. Hold it: two families of one kind know nothing of each other.
+    #[must_use]
+    pub fn family<P: Protocol>(&self, kind: &'static str, options: FamilyOptions) -> Family<P> {
+        Family::new(self, kind, options)
     }
 
     /// Returns whether the system was shut down, or ended because its root's children failed too often.

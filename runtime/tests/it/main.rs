@@ -1,5 +1,10 @@
 //! The kernel's use cases and laws, on paused time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod cancel;
+mod family;
+mod faults;
 mod fixture;
+mod lanes;
+mod supervision;
 mod talk;
