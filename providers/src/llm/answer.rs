@@ -169,6 +169,9 @@ impl AnswerDecoder {
             Form::Refusal(body) => {
                 let room = ERROR_MAX_BYTES.saturating_sub(body.len()).min(piece.len());
                 body.extend_from_slice(piece.get(..room).unwrap_or_default());
+                if body.len() >= ERROR_MAX_BYTES {
+                    return self.finish();
+                }
             }
             Form::Events(events) => {
                 events.feed(piece, |event| deliver(&event, dialect.as_mut(), chunks, is_complete))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use beluga_core::{
     ChatModel, Code, Error, ExposeSecret, Host, ModelFactory, ModelRegistry, ProviderConfig, ProviderVariables, Result,
 };
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -146,6 +146,8 @@ fn add_headers(profile: &Profile, config: &ProviderConfig, headers: &mut HeaderM
     };
     add(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     add(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+    // A compressed stream waits in the compressor's window.
+    add(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for (name, value) in profile.dialect.headers() {
         add(HeaderName::from_static(name), HeaderValue::from_static(value));
     }

@@ -12,6 +12,7 @@ use beluga_core::{CallContext, ChatModel, Code, Content, Error, FinishReason, Mo
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -132,6 +133,7 @@ async fn the_key_and_the_vendors_headers_are_sent() {
     assert_eq!(seen[0].0["authorization"], "Bearer key-of-the-test");
     assert_eq!(seen[1].0["x-api-key"], "key-of-the-test");
     assert_eq!(seen[1].0["anthropic-version"], "2023-06-01");
+    assert_eq!(seen[0].0["accept-encoding"], "identity");
     let body: serde_json::Value = serde_json::from_slice(&seen[0].1).unwrap();
     assert_eq!(
         body,
@@ -272,6 +274,36 @@ async fn no_server_at_all_is_a_provider_that_may_be_tried_again() {
         assert_eq!(error.code(), Code::ProviderUnavailable, "{kind}");
         assert!(error.is_retryable());
         assert!(!format!("{error:?}").contains("hidden") && !format!("{error:?}").contains("key-of"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_https_speaks_tls_and_trusts_nobody_it_does_not_know() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("https://{}/v1", listener.local_addr().unwrap());
+    let server = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut hello = vec![0; 4096];
+        let read = socket.read(&mut hello).await.unwrap();
+        hello.truncate(read);
+        hello
+    };
+    let (hello, error) = tokio::join!(server, failure("openai", &base));
+    assert_eq!(hello[0], 0x16, "a TLS handshake");
+    assert!(hello.windows(9).any(|window| window == b"\x08http/1.1"), "each answer has its own connection");
+    assert_eq!(error.code(), Code::ProviderUnavailable);
+}
+
+#[tokio::test]
+async fn an_endless_error_is_not_read_to_its_end() {
+    let endless = || async {
+        let pieces = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1000])));
+        Response::builder().status(503).body(Body::from_stream(pieces)).unwrap()
+    };
+    let base = serve(Router::new().fallback(endless)).await;
+    for kind in KINDS {
+        let error = failure(kind, &base).await;
+        assert_eq!((error.code(), error.get("status")), (Code::ProviderUnavailable, Some("503")), "{kind}");
     }
 }
 
