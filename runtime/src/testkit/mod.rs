@@ -1,6 +1,6 @@
 //! The kernel's test kit: faults on purpose, probes, and a check that a test leaks no actor.
 //!
-//! With the feature `testkit`, [`run`] gives a test its own system on paused time (time jumps as soon as every task
+//! With the feature `testkit`, `testkit::run` gives a test its own system on paused time (time jumps as soon as every task
 //! waits, so it is only for tests whose I/O is all in memory; see [`task::external`](crate::task::external)).
 
 mod fault;
