@@ -8,7 +8,6 @@
 extern crate self as beluga_actors;
 
 pub mod agent;
-mod family_stub;
 pub mod memory;
 pub mod model;
 pub mod session;

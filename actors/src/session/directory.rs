@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::family_stub::{Activation, Activator, Family, FamilyExt as _, FamilyOptions};
 use beluga_core::{
     AgentName, BoxFuture, Error, Exchange, Host, Journal, MemoryOwner, MessageStore, Result, SessionId, StateStore,
     StreamKey, TenantId, TurnId,
 };
-use beluga_runtime::{Ref, Spec, System, task};
+use beluga_runtime::{Activation, Activator, Family, FamilyOptions, Ref, Spec, System, task};
 use parking_lot::Mutex;
 
 use super::actor::{SESSION, SessionActor};
@@ -95,7 +94,7 @@ impl Shared {
         settings: Settings,
     ) -> Result<Arc<Self>> {
         let options = FamilyOptions { idle_after: settings.idle_after, max_active: settings.max_active };
-        let family = system.family(SESSION, options)?;
+        let family = system.family(SESSION, options);
         let fence = wall_ms(host.as_ref());
         Ok(Arc::new(Self {
             system,
@@ -233,7 +232,7 @@ struct SessionActivator {
 }
 
 impl Activator<SessionProtocol> for SessionActivator {
-    fn activate<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Result<Activation<SessionProtocol>>> {
+    fn activate(&self, _key: &str) -> BoxFuture<'_, Result<Activation<SessionProtocol>>> {
         Box::pin(async move {
             let first = self.shared.journal.read(stream_key(&self.key), 1, 1).await?;
             let mut history = History::default();

@@ -57,8 +57,6 @@ pub(crate) struct OpenTurn {
     pub(crate) cancelled: bool,
     /// How many handoffs it made.
     pub(crate) hops: u32,
-    /// The first event number of the turn.
-    pub(crate) from: u64,
 }
 
 /// An idempotency key and the turn it started.
@@ -156,7 +154,6 @@ impl History {
             pending: None,
             cancelled: false,
             hops: 0,
-            from,
         });
     }
 

@@ -94,11 +94,6 @@ impl Log {
         &self.0.hub
     }
 
-    /// Returns the host.
-    pub(crate) fn host(&self) -> &Arc<dyn Host> {
-        &self.0.host
-    }
-
     /// Returns the calendar time, milliseconds since 1970 UTC.
     pub(crate) fn now_ms(&self) -> u64 {
         wall_ms(self.0.host.as_ref())

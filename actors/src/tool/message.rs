@@ -7,14 +7,14 @@ use serde_json::Value;
 /// Runs the tool with arguments, which are validated first.
 #[derive(Debug, Message)]
 #[message(name = "tool.call", version = 1, reply = ToolOutput)]
-pub struct CallTool {
+pub(crate) struct CallTool {
     /// The arguments as the model wrote them, parsed.
-    pub arguments: Value,
+    pub(crate) arguments: Value,
     /// Whose call it is.
-    pub context: ToolContext,
+    pub(crate) context: ToolContext,
 }
 
 protocol!(
     /// What may be said to a tool.
-    pub ToolProtocol: CallTool
+    pub(crate) ToolProtocol: CallTool
 );

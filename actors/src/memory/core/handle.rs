@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::family_stub::{Activation, Activator, Family, FamilyExt as _, FamilyOptions};
 use beluga_core::{BoxFuture, Exchange, Memory, MemoryOwner, MemoryQuery, Recollection, Result, StateStore, Tool};
-use beluga_runtime::{Address, Ref, Spec, System};
+use beluga_runtime::{Activation, Activator, Address, Family, FamilyOptions, Ref, Spec, System};
 
 use super::actor::CoreActor;
 use super::message::{Block, Blocks, CoreProtocol, Edit, EditBlock, Forget, Read};
@@ -34,7 +33,7 @@ impl CoreMemory {
     /// `conflict` if the system has it already.
     pub async fn start(system: &System, state: Arc<dyn StateStore>) -> Result<Self> {
         let supervisor = crate::memory::supervisor(system).await?;
-        let family = system.family("core_memory", FamilyOptions { idle_after: IDLE_AFTER, max_active: OWNERS_MAX })?;
+        let family = system.family("core_memory", FamilyOptions { idle_after: IDLE_AFTER, max_active: OWNERS_MAX });
         Ok(Self { family, state, supervisor })
     }
 
@@ -101,7 +100,7 @@ struct OwnerActivator {
 }
 
 impl Activator<CoreProtocol> for OwnerActivator {
-    fn activate<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Activation<CoreProtocol>>> {
+    fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<CoreProtocol>>> {
         let (owner, state) = (self.owner.clone(), Arc::clone(&self.memory.state));
         let spec = Spec::new(format!("core.{key}"), move || CoreActor::new(owner.clone(), Arc::clone(&state)));
         let supervisor = self.memory.supervisor.clone();

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::family_stub::{Activation, Activator, Family, FamilyExt as _, FamilyOptions};
 use beluga_core::{BoxFuture, Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection, Result, Tool};
-use beluga_runtime::{Address, Ref, Spec, System};
+use beluga_runtime::{Activation, Activator, Address, Family, FamilyOptions, Ref, Spec, System};
 
 use super::actor::RecallActor;
 use super::message::{Forget, RecallProtocol, Save, Search};
@@ -35,8 +34,7 @@ impl RecallMemory {
     /// `conflict` if the system has it already.
     pub async fn start(system: &System, messages: Arc<dyn MessageStore>) -> Result<Self> {
         let supervisor = crate::memory::supervisor(system).await?;
-        let family =
-            system.family("recall_memory", FamilyOptions { idle_after: IDLE_AFTER, max_active: OWNERS_MAX })?;
+        let family = system.family("recall_memory", FamilyOptions { idle_after: IDLE_AFTER, max_active: OWNERS_MAX });
         Ok(Self { family, messages, supervisor })
     }
 
@@ -64,7 +62,7 @@ struct OwnerActivator {
 }
 
 impl Activator<RecallProtocol> for OwnerActivator {
-    fn activate<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Activation<RecallProtocol>>> {
+    fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<RecallProtocol>>> {
         let (owner, messages) = (self.owner.clone(), Arc::clone(&self.memory.messages));
         let spec = Spec::new(format!("recall.{key}"), move || RecallActor::new(owner.clone(), Arc::clone(&messages)));
         let supervisor = self.memory.supervisor.clone();

@@ -16,7 +16,9 @@ use beluga_core::{
     AgentName, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, Mark, PARTIAL, Result, SyncLevel,
     ToolDefinition, TurnId, Usage,
 };
-use beluga_runtime::{JobCx, ReplyPort, time};
+use beluga_runtime::telemetry::names::{attribute, operation};
+use beluga_runtime::telemetry::{Hop, HopKind, Identity};
+use beluga_runtime::{JobCx, ReplyPort, hop, time};
 
 use super::actor::RESUMES_MAX;
 use super::directory::{SessionKey, Shared};
@@ -72,6 +74,7 @@ pub(crate) struct Turn {
     hops: u32,
     memory: String,
     observations: Vec<Observation>,
+    span: Hop,
 }
 
 /// Why a turn cannot go on.
@@ -143,12 +146,14 @@ impl Turn {
     }
 
     fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Self {
+        let (context, span) = open_span(&setup, &spec);
         Self {
             log: setup.log,
             shared: setup.shared,
             key: setup.key,
             turn: setup.turn,
-            context: setup.context,
+            context,
+            span,
             scope,
             agent: setup.agent,
             spec,
@@ -302,13 +307,18 @@ impl Turn {
     }
 
     async fn end(self, finished: Result<Finished>) -> Result<()> {
+        self.span.record(attribute::USAGE_INPUT_TOKENS, self.usage.input_tokens);
+        self.span.record(attribute::USAGE_OUTPUT_TOKENS, self.usage.output_tokens);
         let mut records = Vec::new();
         let outcome = match finished {
             Ok(Finished { result, answered }) => {
                 records.extend(answered.map(Record::Answered));
                 Outcome::Done { result }
             }
-            Err(error) => Outcome::Failed { error: ErrorRecord::from(&error) },
+            Err(error) => {
+                self.span.fail(&error);
+                Outcome::Failed { error: ErrorRecord::from(&error) }
+            }
         };
         let number = self.log.number(&self.turn, &self.agent).await?;
         records.push(Record::TurnEnded { number, outcome, usage: self.usage });
@@ -333,6 +343,25 @@ impl Turn {
         let error = if text.is_empty() { error } else { error.with(PARTIAL, text) };
         Halt::Turn(error.with("agent", &self.agent))
     }
+}
+
+/// Opens the span of the turn; what the turn calls has it as its parent.
+fn open_span(setup: &TurnSetup, spec: &AgentSpec) -> (CallContext, Hop) {
+    let identity = Identity::child_of(&setup.context, setup.shared.system.random());
+    hop!(
+        setup.context.clone(),
+        identity,
+        HopKind::Internal,
+        format!("{} {}", operation::INVOKE_AGENT, setup.agent),
+        { attribute::OPERATION_NAME } = operation::INVOKE_AGENT,
+        { attribute::AGENT_NAME } = setup.agent.as_str(),
+        { attribute::LOCAL_AGENT_ID } = setup.agent.as_str(),
+        { attribute::AGENT_PLANNER } = spec.planner.name(),
+        { attribute::CONVERSATION_ID } = setup.key.id.as_str(),
+        { attribute::TURN_ID } = setup.turn.as_str(),
+        { attribute::USAGE_INPUT_TOKENS } = tracing::field::Empty,
+        { attribute::USAGE_OUTPUT_TOKENS } = tracing::field::Empty
+    )
 }
 
 /// The records that begin a turn, and the session if it is its first.

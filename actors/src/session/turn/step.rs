@@ -1,6 +1,7 @@
 //! One question to the model: what it says is shown as it comes, with numbers a cursor can rest on.
 
 use beluga_core::{AnswerDraft, BoxFuture, Error, Event, ModelAnswer, ModelChunk, ModelRequest, Numbered, Result};
+use beluga_runtime::time;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -81,6 +82,6 @@ impl<'a> Port<'a> {
 
 impl ModelPort for Port<'_> {
     fn generate(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelAnswer>> {
-        Box::pin(self.ask(request))
+        Box::pin(async move { time::within(&self.turn.context, self.ask(request)).await? })
     }
 }
