@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Bytes in and out of a node: HTTP with server-sent events.
+//!
+//! A room per protocol. A transport turns requests into calls of agents and sessions and their answers into bytes; it
+//! decides nothing about them, and knows no vendor.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod http;

@@ -1,0 +1,43 @@
+//! The HTTP face: REST and server-sent events for agents and sessions.
+//!
+//! | route | does |
+//! |---|---|
+//! | `POST /api/v1/agents/{agent}/invoke` | runs a turn, answers `{result, session, turn, usage}` |
+//! | `POST /api/v1/agents/{agent}/stream` | runs a turn, answers its events |
+//! | `GET /api/v1/sessions/{id}/events` | reads a session's events from `Last-Event-ID`, or from the first |
+//! | `POST /api/v1/sessions/{id}/cancel` | cancels the running turn |
+//! | `GET /api/v1/agents`, `/api/v1/tree` | what there is |
+//! | `GET /healthz`, `/readyz`, `/metrics` | whether and how it runs |
+//!
+//! **Errors** are problem details (RFC 9457) of [`beluga_core::Problem`], with `Retry-After` where there is one.
+//!
+//! **Who may.** With a token every route but the two health routes needs it. Without one the face belongs on loopback,
+//! and there a request must name the node by a loopback name ([`FaceSettings::allowed_hosts`] adds others), so that a
+//! web page cannot reach it through DNS. `X-Beluga-Tenant` is believed from loopback, or where the settings trust it.
+//!
+//! **Hanging up.** A client that hangs up cancels its invoke, unless it gave an `Idempotency-Key`: then it is expected
+//! back. A streamed turn goes on without its reader unless it asked for `cancel_on_disconnect`.
+//!
+//! **Limits**: [`FaceSettings`] and the constants of this room. A reader that takes no bytes for
+//! [`FaceSettings::write_timeout`] is disconnected; one that falls behind is cut off with a comment that names its
+//! cursor, and resumes there without a gap.
+//!
+//! Not here: the listener's place in the tree, the choice of the address, TLS (put a proxy in front).
+
+mod access;
+mod body;
+mod face;
+mod health;
+mod introspect;
+mod observe;
+mod problem;
+mod server;
+mod session;
+mod sse;
+mod stall;
+mod turn;
+
+pub use face::{Face, FaceSettings};
+pub use health::{CHECK_TIMEOUT, Readiness};
+pub use server::{HEAD_MAX_BYTES, HEAD_TIMEOUT, Server, ServerSettings};
+pub use sse::BATCH_MAX_BYTES;

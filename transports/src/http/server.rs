@@ -1,0 +1,184 @@
+//! The listener: accepts connections up to a bound, serves HTTP/1 and HTTP/2 on them, and closes in order.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use beluga_core::{CancelToken, Error, Result};
+use beluga_runtime::{task, time};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt as _;
+
+use super::access::Peer;
+use super::stall::Stalling;
+
+/// The most bytes of a request's head, and of what waits to be written on a connection.
+pub const HEAD_MAX_BYTES: usize = 64 * 1024;
+
+/// The most time a client may take to send a request's head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most streams of one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+
+/// How long the listener rests when the system has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The settings of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSettings {
+    /// The most connections at the same time; further ones wait in the system's backlog.
+    pub max_connections: usize,
+    /// How long a reader may refuse bytes before it is disconnected.
+    pub write_timeout: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self { max_connections: 10_000, write_timeout: Duration::from_secs(30) }
+    }
+}
+
+/// A bound listener that does not accept yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: ServerSettings,
+}
+
+impl Server {
+    /// Binds an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// `config` names the address and why it cannot be used.
+    pub async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Self> {
+        let refuse = |error: io::Error| {
+            Error::config(format!("cannot listen on {address}: {error}")).with_op("http.bind").with_source(error)
+        };
+        let listener = TcpListener::bind(address).await.map_err(refuse)?;
+        let address = listener.local_addr().map_err(refuse)?;
+        Ok(Self { listener, address, settings })
+    }
+
+    /// Returns the address with its real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is cancelled, then waits until the open connections have answered what they were asked, at
+    /// most `grace`, and disconnects the rest.
+    pub async fn serve(self, router: Router, stop: CancelToken, grace: Duration) {
+        let slots = Arc::new(Semaphore::new(self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let graceful = GracefulShutdown::new();
+        let dead = CancelToken::new();
+        let builder = builder();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = self.accept(&slots) => accepted,
+            };
+            let Some((stream, peer, slot)) = accepted else { break };
+            let connection = Connection {
+                builder: builder.clone(),
+                stream,
+                peer,
+                router: router.clone(),
+                write_timeout: self.settings.write_timeout,
+                _slot: slot,
+            };
+            drop(task::spawn("http.connection", connection.serve(graceful.watcher(), dead.clone())));
+        }
+        drop(self.listener);
+        if time::timeout(grace, graceful.shutdown()).await.is_err() {
+            dead.cancel();
+        }
+    }
+
+    /// Waits for a free slot, then for a connection. `None` if no slot will come free any more.
+    async fn accept(&self, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => return Some((stream, peer, slot)),
+                Err(error) => {
+                    let of_one_client = matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted
+                            | io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::ConnectionRefused
+                    );
+                    if !of_one_client {
+                        tracing::warn!(%error, "no connection can be accepted");
+                        time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_MAX_BYTES).unwrap_or(u32::MAX))
+        .max_send_buf_size(HEAD_MAX_BYTES)
+        .keep_alive_interval(HEAD_TIMEOUT)
+        .keep_alive_timeout(HEAD_TIMEOUT);
+    builder
+}
+
+struct Connection {
+    builder: Builder<TokioExecutor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    write_timeout: Duration,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn serve(self, watcher: Watcher, dead: CancelToken) {
+        // An event is written when it is there, not when a packet is full.
+        if let Err(error) = self.stream.set_nodelay(true) {
+            tracing::debug!(%error, "the connection keeps its delay");
+        }
+        let (router, peer) = (self.router, self.peer);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            let router = router.clone();
+            async move {
+                Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
+            }
+        });
+        let io = TokioIo::new(Stalling::new(self.stream, self.write_timeout));
+        let connection = self.builder.serve_connection(io, service).into_owned();
+        tokio::select! {
+            outcome = watcher.watch(connection) => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "a connection broke");
+                }
+            }
+            () = dead.cancelled() => {}
+        }
+    }
+}
