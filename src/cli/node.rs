@@ -1,0 +1,111 @@
+//! `beluga node`: runs until it is told to stop.
+
+use beluga::config::Environment;
+use beluga::node::{Claim, DataDir, Listen, Node};
+use beluga::telemetry::Telemetry;
+use beluga_core::{Error, Result};
+
+use super::args::{Common, NodeOptions};
+use super::{Failure, load};
+
+/// The exit code of a node that was told twice.
+const HURRIED: i32 = 1;
+
+/// Runs the command.
+pub(super) async fn run(
+    common: &Common,
+    environment: &Environment,
+    options: NodeOptions,
+    telemetry: &Telemetry,
+) -> Result<(), Failure> {
+    let mut config = load(common, environment)?;
+    if let Some(address) = options.http {
+        config.http.addr = address;
+    }
+    let mut stop = Stop::new()?;
+    let directory = match DataDir::claim(&common.data)? {
+        Claim::Ours(directory) => directory,
+        Claim::Theirs(owner) => return Err(DataDir::taken(&common.data, owner.as_ref()).into()),
+    };
+    tracing::debug!(config = %config.masked(), "the configuration in force");
+    let _upkeep = telemetry.metrics().upkeep();
+    let mut node = Node::start(config, environment, directory, &options.name).await?;
+    let outcome = serve(&mut node, common, environment, options.insecure_http, telemetry, &mut stop).await;
+    let ended = tokio::select! {
+        ended = node.shutdown() => ended,
+        () = stop.wait() => {
+            tracing::warn!("told to stop a second time; leaving at once");
+            std::process::exit(HURRIED);
+        }
+    };
+    if let Err(error) = ended {
+        tracing::warn!(%error, "the end was not clean");
+    }
+    outcome
+}
+
+/// Listens and waits for the word to stop.
+async fn serve(
+    node: &mut Node,
+    common: &Common,
+    environment: &Environment,
+    insecure: bool,
+    telemetry: &Telemetry,
+    stop: &mut Stop,
+) -> Result<(), Failure> {
+    let listen = Listen { insecure, ..Listen::configured(node.config(), environment, telemetry)? };
+    let url = node.listen(listen).await?;
+    println!("listening on {url}");
+    let resumed = node.resume().await?;
+    if resumed > 0 {
+        tracing::info!(turns = resumed, "open turns are taken up again");
+    }
+    if let Some(path) = common.config_file() {
+        node.watch(&path, environment)?;
+    }
+    tracing::info!(%url, "the node is ready");
+    stop.wait().await;
+    tracing::info!("told to stop; running turns may end");
+    Ok(())
+}
+
+/// The signals that end a node.
+struct Stop {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    #[cfg(unix)]
+    fn new() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let refuse = |error: std::io::Error| Error::internal("signals cannot be watched").with_source(error);
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(refuse)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(refuse)?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next signal.
+    #[cfg(unix)]
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn wait(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Settings: `beluga.toml`, the environment over it, and the checks that make a [`Config`] of both.
+//!
+//! [`load`] works for any type with serde, schemars and [`Settings`]: the JSON Schema gives types, bounds, defaults and
+//! unknown keys, [`Settings::check`] the rules between fields, and every problem comes back in one list with its path,
+//! line, column and a hint. [`Watcher`] loads again when the file changes; a broken file never replaces a working one.
+//!
+//! Secrets are not in the file: it names environment variables (`api_key_env`, `token_env`). Whoever prints a
+//! configuration prints [`Config::masked`]. Limits: a file of at most [`FILE_MAX_BYTES`].
+
+mod agent;
+mod check;
+mod document;
+mod environment;
+mod fallback;
+mod hint;
+mod load;
+mod period;
+mod problem;
+mod provider;
+mod schema;
+mod service;
+mod settings;
+mod tool;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use agent::{AgentSettings, HandoffSettings, HandoffTarget, MemoryTier, PersonaSettings};
+pub use check::Check;
+pub use environment::{Environment, PREFIX};
+pub use fallback::{DEFAULT_AGENT, DEFAULT_PROVIDER, provider_from_environment};
+pub use load::{FILE_MAX_BYTES, Settings, Sources, load};
+pub use period::Period;
+pub use problem::{ConfigError, Problem};
+pub use provider::{AdmissionSettings, BreakerSettings, ProviderSettings, RetrySettings};
+pub use schema::schema;
+pub(crate) use service::parse_addr;
+pub use service::{HttpSettings, JournalKind, JournalSettings, JournalSync, LimitSettings, MemorySettings};
+pub use settings::Config;
+pub use tool::{BuiltinSettings, HttpToolSettings, ToolSettings};
+pub use watch::{DEBOUNCE, Watcher};

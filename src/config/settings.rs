@@ -1,0 +1,133 @@
+//! The whole of `beluga.toml`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::agent::{AgentSettings, MemoryTier};
+use super::check::Check;
+use super::environment::Environment;
+use super::fallback::{self, DEFAULT_PROVIDER};
+use super::load::{Settings, Sources, load};
+use super::problem::ConfigError;
+use super::provider::ProviderSettings;
+use super::service::{HttpSettings, JournalSettings, LimitSettings, MemorySettings};
+use super::tool::ToolSettings;
+
+/// The most providers, and the most agents, one file may declare.
+const ENTRIES_MAX: usize = 1000;
+
+/// The configuration of a node. Every part may be left out.
+///
+/// ```
+/// use beluga::config::{Config, Environment, Sources};
+///
+/// let toml = "[providers.main]\nkind = \"offline\"\n[agents.support]\nmodel = \"gpt-5\"\n";
+/// let error = Config::load(&Sources::new(Environment::default()).text("beluga.toml", toml)).unwrap_err();
+/// assert!(error.to_string().contains("beluga.toml:4:1: agents.support.model: no provider \"gpt-5\""));
+/// assert!(error.to_string().contains("looks like a vendor's model id"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Who answers, by a name of one's own.
+    pub providers: BTreeMap<String, ProviderSettings>,
+    /// The built-in tools.
+    pub tools: ToolSettings,
+    /// Who speaks, by name.
+    pub agents: BTreeMap<String, AgentSettings>,
+    /// What agents remember.
+    pub memory: MemorySettings,
+    /// Where sessions are kept.
+    pub journal: JournalSettings,
+    /// The HTTP face.
+    pub http: HttpSettings,
+    /// The bounds of the node.
+    pub limits: LimitSettings,
+}
+
+impl Config {
+    /// Loads and completes a configuration: without a provider the environment chooses one, without an agent there is
+    /// `assistant` with every built-in tool.
+    ///
+    /// # Errors
+    /// Every problem of the document and of the references in it.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        load(sources)
+    }
+
+    /// Returns the configuration as a document with every secret masked: what may be printed.
+    #[must_use]
+    pub fn masked(&self) -> Value {
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        beluga_core::mask_document(&mut document);
+        document
+    }
+
+    /// Returns whether an agent has a tier of memory.
+    #[must_use]
+    pub fn remembers(&self, agent: &AgentSettings, tier: MemoryTier) -> bool {
+        agent.memory.as_ref().unwrap_or(&self.memory.tiers).contains(&tier)
+    }
+
+    /// Returns the provider of agents that name none.
+    #[must_use]
+    pub fn default_provider(&self) -> Option<&str> {
+        match self.provider_names().as_slice() {
+            [only] => Some(only),
+            several if several.contains(&DEFAULT_PROVIDER) => Some(DEFAULT_PROVIDER),
+            _ => None,
+        }
+    }
+
+    /// Returns the names agents may use; without any provider that is the one the environment chooses.
+    pub(super) fn provider_names(&self) -> Vec<&str> {
+        if self.providers.is_empty() {
+            return vec![DEFAULT_PROVIDER];
+        }
+        self.providers.keys().map(String::as_str).collect()
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, check: &mut Check<'_>) {
+        for (section, count) in [("providers", self.providers.len()), ("agents", self.agents.len())] {
+            if count > ENTRIES_MAX {
+                check.problem(&[section], format!("has {count} entries; at most {ENTRIES_MAX} are allowed"), None);
+            }
+        }
+        for (name, provider) in &self.providers {
+            provider.check(name, check);
+        }
+        for (name, agent) in &self.agents {
+            agent.check(name, self, check);
+        }
+        self.tools.check(check);
+        self.http.check(check);
+    }
+
+    fn completed(mut self, environment: &Environment) -> Self {
+        if self.providers.is_empty() {
+            let chosen = fallback::provider_from_environment(environment);
+            self.providers.insert(DEFAULT_PROVIDER.to_owned(), chosen);
+        }
+        if self.agents.is_empty() {
+            self.agents.insert(fallback::DEFAULT_AGENT.to_owned(), fallback::assistant());
+        }
+        let default = self.default_provider().map(str::to_owned);
+        for agent in self.agents.values_mut() {
+            agent.model = agent.model.take().or_else(|| default.clone());
+        }
+        self
+    }
+}
+
+/// Checks that the name of a section is fit for a path, a subject and a log.
+pub(super) fn check_name(check: &mut Check<'_>, keys: &[&str], name: &str) {
+    if beluga_core::AgentName::parse(name).is_err() {
+        let hint = format!("a name has 1 to {} of A-Z a-z 0-9 _ -", beluga_core::ID_MAX_BYTES);
+        check.problem(keys, "is no name", Some(hint));
+    }
+}

@@ -1,0 +1,256 @@
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| (*name, *value)).collect()
+}
+
+fn read(toml: &str) -> Result<Config, ConfigError> {
+    read_with(toml, &[])
+}
+
+fn read_with(toml: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::load(&Sources::new(environment(pairs)).text("beluga.toml", toml))
+}
+
+/// Returns the paths of all problems, and their text.
+fn refused(toml: &str) -> (Vec<String>, String) {
+    let error = read(toml).unwrap_err();
+    (error.problems.iter().map(|problem| problem.path.clone()).collect(), error.to_string())
+}
+
+#[test]
+fn nothing_gives_the_assistant_and_the_offline_model() {
+    let config = read("").unwrap();
+    assert_eq!(config.providers["default"].kind, "offline");
+    let assistant = &config.agents["assistant"];
+    assert_eq!((assistant.model.as_deref(), assistant.tools.len()), (Some("default"), 3));
+    assert!(config.remembers(assistant, MemoryTier::Core) && config.remembers(assistant, MemoryTier::Recall));
+    assert_eq!(config.http.addr, "127.0.0.1:8080");
+}
+
+#[test]
+fn the_environment_chooses_the_provider_in_a_documented_order() {
+    let kind = |pairs: &[(&str, &str)]| read_with("", pairs).unwrap().providers["default"].kind.clone();
+    assert_eq!(kind(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")]), "openai-compatible");
+    assert_eq!(kind(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("OPENAI_API_KEY", "sk-1")]), "openai");
+    assert_eq!(kind(&[("OPENAI_API_KEY", "sk-1"), ("ANTHROPIC_API_KEY", "sk-2")]), "anthropic");
+    assert_eq!(kind(&[("OPENAI_API_KEY", "")]), "offline");
+    assert_eq!(kind(&[("OPENAI_API_KEY", "sk-1"), ("BELUGA__PROVIDERS__DEFAULT__KIND", "offline")]), "offline");
+}
+
+#[test]
+fn every_problem_is_listed_with_its_path_place_and_hint() {
+    let (paths, text) = refused(
+        r#"
+[providers.main]
+kind = "opnai"
+timeout = 30
+api_key = "sk-very-secret"
+
+[providers.second]
+kind = "offline"
+model = "rules-1"
+limits = { rpm = 0, tpn = 5 }
+
+[agents.support]
+model = "gpt-5-mini"
+tools = ["calculator", "clok"]
+handoffs = ["biling", { agent = "support" }, { agent = "billing", mode = "swap" }]
+
+[agents.billing]
+model = "rules-1"
+fallback = ["second", "second"]
+
+[agnets.other]
+model = "main"
+
+[tools.http]
+allow = ["https://example.com"]
+
+[journal]
+kind = "postgres"
+
+[http]
+addr = "nowhere"
+"#,
+    );
+    let expected = [
+        "providers.main.kind",
+        "providers.main.timeout",
+        "providers.main.api_key",
+        "providers.second.limits.rpm",
+        "providers.second.limits.tpn",
+        "agents.support.model",
+        "agents.support.tools[1]",
+        "agents.support.handoffs[0]",
+        "agents.support.handoffs[2].mode",
+        "agents.billing.model",
+        "agents.billing.fallback[1]",
+        "agnets",
+        "tools.http.allow[0]",
+        "journal.kind",
+        "http.addr",
+    ];
+    for path in expected {
+        assert!(paths.iter().any(|have| have == path), "{path} is missing in\n{text}");
+    }
+    for hint in [
+        "beluga.toml:3:1: providers.main.kind: unknown kind \"opnai\"\n    hint: did you mean \"openai\"?",
+        "must be text, not a number",
+        "api_key_env = \"THE_NAME_OF_A_VARIABLE\"",
+        "must be at least 1, not 0",
+        "did you mean \"tpm\"?",
+        "\"gpt-5-mini\" looks like a vendor's model id",
+        "did you mean \"clock\"?",
+        "did you mean \"billing\"?",
+        "is the vendor's model id of provider \"second\"; name the provider: model = \"second\"",
+        "agnets: unknown key\n    hint: did you mean \"agents\"?",
+        "\"https://example.com\" is no host:port",
+        "unknown value \"postgres\"\n    hint: known: sqlite, memory",
+    ] {
+        assert!(text.contains(hint), "{hint:?} is missing in\n{text}");
+    }
+    assert!(!text.contains("sk-very-secret"));
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_with_line_and_column() {
+    let (_, text) = refused("[agents.a\nmodel = \"x\"\n");
+    assert!(text.contains("beluga.toml:1:"), "{text}");
+    let (_, text) = refused("[http]\naddr = \"127.0.0.1:1\"\naddr = \"127.0.0.1:2\"\n");
+    assert!(text.contains("beluga.toml:3:"), "{text}");
+}
+
+#[test]
+fn a_missing_key_names_the_variable() {
+    let (paths, text) = refused("[providers.main]\nkind = \"anthropic\"\n");
+    assert_eq!(paths, ["providers.main"]);
+    assert!(text.contains("set ANTHROPIC_API_KEY"), "{text}");
+    let (paths, text) = refused("[providers.main]\nkind = \"openai\"\napi_key_env = \"MY_KEY\"\n");
+    assert_eq!(paths, ["providers.main.api_key_env"]);
+    assert!(text.contains("MY_KEY is not set"), "{text}");
+    let toml = "[providers.main]\nkind = \"openai\"\napi_key_env = \"MY_KEY\"\n";
+    assert!(read_with(toml, &[("MY_KEY", "sk-1")]).is_ok());
+}
+
+#[test]
+fn an_address_with_credentials_is_refused() {
+    let toml = "[providers.m]\nkind = \"openai-compatible\"\nbase_url = \"http://user:pa55@h/v1\"\n";
+    let (paths, text) = refused(toml);
+    assert_eq!(paths, ["providers.m.base_url"]);
+    assert!(!text.contains("pa55"));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_keeps_the_schema_s_types() {
+    let toml = "[providers.Main-One]\nkind = \"offline\"\n[http]\naddr = \"127.0.0.1:1\"\n[agents.a]\n";
+    let config = read_with(
+        toml,
+        &[
+            ("BELUGA__HTTP__ADDR", "127.0.0.1:2"),
+            ("BELUGA__HTTP__BODY_LIMIT_BYTES", "2048"),
+            ("BELUGA__HTTP__TRUST_TENANT_HEADER", "true"),
+            ("BELUGA__PROVIDERS__MAIN_ONE__MODEL", "42"),
+            ("BELUGA__AGENTS__A__TOOLS", "[\"clock\"]"),
+            ("BELUGA__JOURNAL__KIND", "memory"),
+        ],
+    )
+    .unwrap();
+    assert_eq!((config.http.addr.as_str(), config.http.body_limit_bytes), ("127.0.0.1:2", 2048));
+    assert!(config.http.trust_tenant_header);
+    assert_eq!(config.providers["Main-One"].model.as_deref(), Some("42"));
+    assert_eq!(
+        (config.agents["a"].tools.as_slice(), config.journal.kind),
+        (&["clock".to_owned()][..], JournalKind::Memory)
+    );
+    let error = read_with("", &[("BELUGA__HTTP__BODY_LIMIT_BYTES", "lots")]).unwrap_err();
+    assert_eq!(error.problems[0].path, "http.body_limit_bytes");
+    let error = read_with("", &[("BELUGA__HTPT__ADDR", "x")]).unwrap_err();
+    assert_eq!(error.problems[0].path, "htpt");
+}
+
+#[test]
+fn an_agent_needs_a_model_only_among_several_providers() {
+    let two = "[providers.a]\nkind = \"offline\"\n[providers.b]\nkind = \"offline\"\n";
+    let (paths, _) = refused(&format!("{two}[agents.x]\n"));
+    assert_eq!(paths, ["agents.x.model"]);
+    let config = read("[providers.a]\nkind = \"offline\"\n[agents.x]\n").unwrap();
+    assert_eq!(config.agents["x"].model.as_deref(), Some("a"));
+    let default = format!("{two}[providers.default]\nkind = \"offline\"\n[agents.x]\n");
+    assert_eq!(read(&default).unwrap().agents["x"].model.as_deref(), Some("default"));
+}
+
+#[test]
+fn names_that_are_unfit_for_a_path_are_refused() {
+    let (paths, _) = refused("[providers.\"a/b\"]\nkind = \"offline\"\n[agents.\"../x\"]\n");
+    assert_eq!(paths, ["providers.\"a/b\"", "agents.\"../x\""]);
+}
+
+#[test]
+fn what_is_printed_is_masked() {
+    let toml = "[providers.m]\nkind = \"offline\"\n[providers.m.options]\nauthorization = \"Bearer abcdef\"\n";
+    let masked = read(toml).unwrap().masked();
+    assert_eq!(masked["providers"]["m"]["options"]["authorization"], json!("Be****ef"));
+}
+
+#[test]
+fn a_written_configuration_reads_back_the_same() {
+    let config =
+        read("[agents.a]\nhandoffs = [{ agent = \"b\", mode = \"return\" }]\nmemory = []\n[agents.b]\n").unwrap();
+    let text = toml::to_string(&config).unwrap();
+    assert_eq!(read(&text).unwrap(), config);
+    assert!(!config.remembers(&config.agents["a"], MemoryTier::Core));
+}
+
+#[test]
+fn the_schema_names_every_section_and_never_null() {
+    let schema = schema::<Config>();
+    for section in ["providers", "tools", "agents", "memory", "journal", "http", "limits"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+    assert!(!schema.to_string().contains("\"null\""));
+}
+
+#[test]
+fn a_file_that_is_binary_or_huge_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("beluga.toml");
+    let sources = || Sources::new(Environment::default()).file(&path);
+    assert!(sources().unwrap_err().to_string().contains("cannot be read"));
+    std::fs::write(&path, [b'a', b'=', 0xff]).unwrap();
+    assert!(sources().unwrap_err().to_string().contains("no UTF-8 text: bad byte at 2"));
+    std::fs::write(&path, vec![b'#'; usize::try_from(FILE_MAX_BYTES).unwrap() + 1]).unwrap();
+    assert!(sources().unwrap_err().to_string().contains("at most 1048576"));
+}
+
+/// Real time: the file system reports changes from a thread of its own.
+#[tokio::test]
+async fn an_edited_file_is_applied_and_a_broken_one_never_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("beluga.toml");
+    std::fs::write(&path, "[http]\nmax_connections = 1\n").unwrap();
+    let (applied, seen) = mpsc::channel();
+    let watcher = Watcher::start(&path, Environment::default(), move |config: Config| {
+        applied.send(config.http.max_connections).unwrap();
+    })
+    .unwrap();
+    let next = move || {
+        let answer = seen.recv_timeout(Duration::from_secs(20));
+        (answer, seen)
+    };
+    std::fs::write(&path, "[http]\nmax_connections = \"two\"\n").unwrap();
+    beluga_runtime::time::sleep(DEBOUNCE * 3).await;
+    // An editor writes beside the file and renames.
+    let draft = directory.path().join("draft");
+    std::fs::write(&draft, "[http]\nmax_connections = 3\n").unwrap();
+    std::fs::rename(&draft, &path).unwrap();
+    let (answer, seen) = beluga_runtime::task::spawn_blocking("wait", next).await.unwrap();
+    assert_eq!(answer, Ok(3), "the broken version was skipped");
+    assert!(seen.try_recv().is_err());
+    drop(watcher);
+}

@@ -1,0 +1,184 @@
+//! The HTTP face of a node: where it listens, who may, and how it closes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use beluga_actors::agent::Agents;
+use beluga_core::{CancelToken, Error, Result, SecretString};
+use beluga_providers::sqlite::Sqlite;
+use beluga_runtime::telemetry::Sampler;
+use beluga_runtime::{task, time};
+use beluga_transports::http::{Face, FaceSettings, Readiness, Server, ServerSettings};
+
+use super::start::Node;
+use crate::config::{Config, Environment, JournalKind, parse_addr};
+use crate::telemetry::{Metrics, Telemetry};
+
+/// How long open connections may take to end once their streams have.
+const CONNECTION_GRACE: Duration = Duration::from_secs(2);
+
+/// How often a draining node looks whether turns still run.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// How to listen.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The bearer token.
+    pub token: Option<SecretString>,
+    /// Whether listening beyond loopback without a token is meant.
+    pub insecure: bool,
+    /// The metrics behind `/metrics`.
+    pub metrics: Option<Metrics>,
+    /// Which share of requests is traced.
+    pub sampler: Sampler,
+}
+
+impl Listen {
+    /// Listens on a free port of this machine.
+    #[must_use]
+    pub fn loopback(telemetry: &Telemetry) -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            token: None,
+            insecure: false,
+            metrics: Some(telemetry.metrics().clone()),
+            sampler: telemetry.sampler(),
+        }
+    }
+
+    /// Listens as `[http]` says.
+    ///
+    /// # Errors
+    /// `config` if the address is none or the token's variable is not set.
+    pub fn configured(config: &Config, environment: &Environment, telemetry: &Telemetry) -> Result<Self> {
+        let wrong = || Error::config(format!("http.addr: \"{}\" is no address and port", config.http.addr));
+        let address = parse_addr(&config.http.addr).ok_or_else(wrong)?;
+        let token = match &config.http.token_env {
+            None => None,
+            Some(variable) => {
+                let unset = || Error::config(format!("http.token_env: the variable {variable} is not set"));
+                Some(SecretString::from(environment.get(variable).ok_or_else(unset)?))
+            }
+        };
+        Ok(Self { address, token, ..Self::loopback(telemetry) })
+    }
+}
+
+/// The face while it listens.
+#[derive(Debug)]
+pub(super) struct OpenFace {
+    face: Face,
+    stop: CancelToken,
+    serving: task::JoinHandle<()>,
+}
+
+impl Node {
+    /// Opens the HTTP face and returns its address as a URL, which is also written into the data directory.
+    ///
+    /// # Errors
+    /// `config` if the address cannot be used, or lies beyond loopback without a token and without `insecure`;
+    /// `conflict` if the node listens already.
+    pub async fn listen(&mut self, listen: Listen) -> Result<String> {
+        if self.face.is_some() {
+            return Err(Error::conflict("the node listens already"));
+        }
+        let loopback = listen.address.ip().to_canonical().is_loopback();
+        if !loopback && listen.token.is_none() && !listen.insecure {
+            return Err(Error::config(
+                "listening beyond this machine needs a bearer token: set [http] token_env, or pass --insecure-http",
+            )
+            .with("addr", listen.address));
+        }
+        let http = &self.config.http;
+        let settings = FaceSettings {
+            check_host: loopback && listen.token.is_none(),
+            token: listen.token,
+            trust_tenant_header: http.trust_tenant_header,
+            allowed_hosts: http.allowed_hosts.clone(),
+            body_limit_bytes: http.body_limit_bytes,
+            keep_alive: http.keep_alive.get(),
+            invoke_timeout: http.invoke_timeout.get(),
+            sampler: listen.sampler,
+        };
+        let server = ServerSettings { max_connections: http.max_connections, write_timeout: http.write_timeout.get() };
+        let server = Server::bind(listen.address, server).await?;
+        let url = url_of(server.address());
+        let mut face = Face::new(self.agents.clone(), settings, self.system.random().clone(), self.readiness());
+        if let Some(metrics) = listen.metrics {
+            face = face.with_metrics(move || metrics.render());
+        }
+        let stop = CancelToken::new();
+        let serving = server.serve(face.router(), stop.clone(), CONNECTION_GRACE);
+        let serving = task::spawn("http.serve", serving);
+        self.directory.publish(&url)?;
+        self.face = Some(OpenFace { face, stop, serving });
+        Ok(url)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let readiness = Readiness::default();
+        match (&self.sqlite, self.config.journal.kind) {
+            (Some(sqlite), _) => {
+                let sqlite = sqlite.clone();
+                readiness
+                    .check("journal", move || {
+                        let health = journal_health(&sqlite);
+                        Box::pin(async move { health })
+                    })
+                    .note("journal", "sqlite: sessions stay on this node")
+            }
+            (None, JournalKind::Memory | JournalKind::Sqlite) => {
+                readiness.note("journal", "memory: sessions end with the process")
+            }
+        }
+    }
+}
+
+fn journal_health(sqlite: &Sqlite) -> Result<()> {
+    let health = sqlite.health();
+    if health.is_healthy() {
+        return Ok(());
+    }
+    Err(Error::unavailable(format!("the journal does not write: {:?}", health.state)))
+}
+
+impl OpenFace {
+    /// Refuses new turns, waits for running ones, ends the streams and the listener.
+    pub(super) async fn shutdown(self, agents: &Agents, grace: Duration) {
+        self.face.drain();
+        let idle = async {
+            while running_turns(agents) > 0 {
+                time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if time::timeout(grace, idle).await.is_err() {
+            tracing::warn!("turns still run after the grace; the next start takes them up again");
+        }
+        self.face.close();
+        self.stop.cancel();
+        if let Err(error) = self.serving.await {
+            tracing::warn!(%error, "the listener broke");
+        }
+    }
+}
+
+/// Counts the turns that run, as the tree shows them.
+fn running_turns(agents: &Agents) -> usize {
+    let Ok(tree) = agents.system().snapshot() else { return 0 };
+    let mut turns = 0;
+    tree.visit(&mut |node| turns += usize::from(node.kind == "turn"));
+    turns
+}
+
+/// Returns the URL others on this machine use.
+fn url_of(address: SocketAddr) -> String {
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    format!("http://{host}:{}", address.port())
+}

@@ -1,0 +1,23 @@
+//! A node: a system with stores, models, tools, agents and the HTTP face, built of a configuration.
+//!
+//! [`Node::start`] puts the parts together in the order of their supervisors; [`Node::listen`] opens the face;
+//! [`Node::shutdown`] drains and ends them in reverse. A node owns its [`DataDir`]. Two nodes with two directories run
+//! in one process.
+//!
+//! Not here: what a part does (its own room), telemetry (the process's), signals (the binary's).
+
+mod agents;
+mod data_dir;
+mod face;
+mod models;
+mod registry;
+mod reload;
+mod start;
+mod stores;
+mod tools;
+
+pub use data_dir::{Claim, DataDir, Owner};
+pub use face::Listen;
+pub use start::Node;
+
+pub(crate) use registry::model_registry;

@@ -1,0 +1,146 @@
+//! Makes supervised models of `[providers.X]`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use beluga_actors::model::{ModelPolicy, ModelRef, Models};
+use beluga_core::{ChatModel, Error, Host, ModelRegistry, ProviderConfig, ProviderVariables, Result, SecretString};
+use beluga_runtime::service::{RateLimitConfig, RetryConfig, TimeoutConfig};
+use beluga_runtime::{Backoff, BreakerConfig};
+
+use super::registry::model_registry;
+use crate::config::{Config, Environment, ProviderSettings};
+
+/// The models of a node, by the names of their providers.
+#[derive(Debug)]
+pub(super) struct ModelSet {
+    models: Models,
+    registry: ModelRegistry,
+    host: Arc<dyn Host>,
+    running: BTreeMap<String, Running>,
+    started: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    settings: ProviderSettings,
+    model: ModelRef,
+}
+
+/// Models that were built and do not run yet.
+pub(super) type Built = BTreeMap<String, Arc<dyn ChatModel>>;
+
+impl ModelSet {
+    pub(super) fn new(models: Models, host: Arc<dyn Host>) -> Result<Self> {
+        Ok(Self { models, registry: model_registry()?, host, running: BTreeMap::new(), started: 0 })
+    }
+
+    /// Builds the models that are new or have changed. Nothing is started.
+    ///
+    /// # Errors
+    /// `config` or `auth_error` names the provider.
+    pub(super) fn build(&self, config: &Config, environment: &Environment) -> Result<Built> {
+        let mut built = Built::new();
+        for (name, settings) in &config.providers {
+            if self.running.get(name).is_some_and(|running| running.settings == *settings) {
+                continue;
+            }
+            let factory = self.registry.get(&settings.kind)?;
+            let provider = provider_config(settings, &factory.variables(), environment);
+            let model = factory.build(&provider, Arc::clone(&self.host)).map_err(|error| {
+                Error::config(format!("providers.{name}: {}", error.message()))
+                    .with_op("node.models")
+                    .with_source(error)
+            })?;
+            built.insert(name.clone(), model);
+        }
+        Ok(built)
+    }
+
+    /// Starts what was built and forgets what the configuration no longer names. Returns the models that are to end
+    /// when nobody uses them any more.
+    ///
+    /// # Errors
+    /// What the supervisor answers.
+    pub(super) async fn apply(&mut self, config: &Config, built: Built) -> Result<Vec<ModelRef>> {
+        let mut retired = Vec::new();
+        for (name, model) in built {
+            let Some(settings) = config.providers.get(&name) else { continue };
+            self.started += 1;
+            // The name of a replaced model stays taken until its last call has ended.
+            let actor =
+                if self.running.contains_key(&name) { format!("{name}.{}", self.started) } else { name.clone() };
+            let model = self.models.spawn(actor, model, policy(settings)).await?;
+            let running = Running { settings: settings.clone(), model };
+            retired.extend(self.running.insert(name, running).map(|old| old.model));
+        }
+        let gone: Vec<String> =
+            self.running.keys().filter(|name| !config.providers.contains_key(*name)).cloned().collect();
+        retired.extend(gone.iter().filter_map(|name| self.running.remove(name)).map(|old| old.model));
+        Ok(retired)
+    }
+
+    /// Returns a running model.
+    ///
+    /// # Errors
+    /// `config` if there is none of this name, which the checks of the configuration exclude.
+    pub(super) fn get(&self, name: &str) -> Result<ModelRef> {
+        let running = self.running.get(name).map(|running| running.model.clone());
+        running.ok_or_else(|| Error::config(format!("no provider \"{name}\"")))
+    }
+}
+
+/// Fills a provider's settings from the environment: the key, and the address if the file names none.
+fn provider_config(
+    settings: &ProviderSettings,
+    variables: &ProviderVariables,
+    environment: &Environment,
+) -> ProviderConfig {
+    let first = |names: &[&str]| names.iter().find_map(|name| environment.get(name)).map(str::to_owned);
+    let key = match &settings.api_key_env {
+        Some(variable) => environment.get(variable).map(str::to_owned),
+        None => first(variables.api_key),
+    };
+    ProviderConfig {
+        kind: settings.kind.clone(),
+        model: settings.model.clone(),
+        api_key: key.map(SecretString::from),
+        base_url: settings.base_url.clone().or_else(|| first(variables.base_url)),
+        timeout: settings.timeout.get(),
+        options: settings.options.clone(),
+    }
+}
+
+fn policy(settings: &ProviderSettings) -> ModelPolicy {
+    let (limits, retry, breaker) = (&settings.limits, &settings.retry, &settings.breaker);
+    ModelPolicy {
+        admission: limits.max_pending,
+        retry: Some(RetryConfig {
+            attempts: retry.attempts,
+            backoff: Backoff {
+                initial: retry.initial.get(),
+                max: retry.max.get(),
+                factor: retry.factor,
+                ..Backoff::default()
+            },
+            retry_after_cap: retry.retry_after_max.get(),
+            ..RetryConfig::default()
+        }),
+        breaker: Some(BreakerConfig {
+            max_failures: breaker.max_failures,
+            reset_timeout: breaker.reset_after.get(),
+            half_open_max: breaker.half_open_max,
+        }),
+        max_concurrent: limits.max_concurrent,
+        rate: Some(RateLimitConfig {
+            requests_per_minute: limits.rpm,
+            tokens_per_minute: limits.tpm,
+            ..RateLimitConfig::default()
+        }),
+        timeout: Some(TimeoutConfig {
+            first_item: Some(settings.timeout.get()),
+            gap: Some(settings.gap_timeout.get()),
+            ..TimeoutConfig::default()
+        }),
+    }
+}

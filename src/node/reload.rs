@@ -1,0 +1,87 @@
+//! Applies an edited configuration to a running node.
+
+use std::path::Path;
+
+use beluga_actors::agent::Agents;
+use beluga_actors::model::ModelRef;
+use beluga_core::Result;
+use beluga_runtime::{task, time};
+use tokio::sync::mpsc;
+
+use super::agents::{self, Memories};
+use super::models::ModelSet;
+use super::start::Node;
+use super::tools::ToolSet;
+use crate::config::{Config, Environment, Watcher};
+
+/// How many edits may wait while one is applied; each is whole, so only the last counts.
+const EDITS_WAITING: usize = 8;
+
+/// What a configuration became in a running node.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) agents: Agents,
+    pub(super) models: ModelSet,
+    pub(super) tools: ToolSet,
+    pub(super) memories: Memories,
+    pub(super) config: Config,
+}
+
+impl Node {
+    /// Watches the configuration file. An edit that passes every check is applied: providers, tools and agents change
+    /// for the next turn; `[journal]`, `[http]` and `[limits]` change with the next start. A broken file changes nothing.
+    ///
+    /// # Errors
+    /// `config` when the file cannot be watched.
+    pub fn watch(&mut self, path: &Path, environment: &Environment) -> Result<()> {
+        let Some(mut applied) = self.applied.take() else { return Ok(()) };
+        let (edits, mut waiting) = mpsc::channel(EDITS_WAITING);
+        let watcher = Watcher::start(path, environment.clone(), move |config: Config| {
+            if edits.try_send(config).is_err() {
+                tracing::warn!("too many edits at once; the configuration is read again with the next one");
+            }
+        })?;
+        let environment = environment.clone();
+        drop(task::spawn("config.apply", async move {
+            // Ends with the watcher, which owns the other end.
+            while let Some(config) = waiting.recv().await {
+                match applied.apply(config, &environment).await {
+                    Ok(()) => tracing::info!("the edited configuration is in force"),
+                    Err(error) => tracing::error!(%error, "the edited configuration cannot be applied"),
+                }
+            }
+        }));
+        self.watcher = Some(watcher);
+        Ok(())
+    }
+}
+
+impl Applied {
+    /// Builds everything first, so that a configuration that cannot be built leaves the old one in force.
+    async fn apply(&mut self, config: Config, environment: &Environment) -> Result<()> {
+        let old = &self.config;
+        if (&old.journal, &old.http, &old.limits) != (&config.journal, &config.http, &config.limits) {
+            tracing::warn!("changes of [journal], [http] and [limits] take effect with the next start");
+        }
+        let built = self.models.build(&config, environment)?;
+        let retired = self.models.apply(&config, built).await?;
+        let specs = agents::build(&self.agents, &config, &self.models, &self.memories).await?;
+        agents::apply(&self.agents, specs).await?;
+        self.tools.apply(&config.tools)?;
+        self.retire(retired);
+        self.config = config;
+        Ok(())
+    }
+
+    /// Ends replaced models once no turn can use them any more.
+    fn retire(&self, models: Vec<ModelRef>) {
+        if models.is_empty() {
+            return;
+        }
+        let longest_turn = self.config.limits.turn_timeout.get();
+        drop(task::spawn("config.retire", async move {
+            time::sleep(longest_turn).await;
+            models.iter().for_each(ModelRef::stop);
+        }));
+    }
+}
