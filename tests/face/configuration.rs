@@ -1,0 +1,58 @@
+//! The configuration as a node uses it: overrides and hot reload.
+
+use serde_json::json;
+
+use crate::support::{Place, wait_until};
+use crate::vendor::Vendor;
+
+#[test]
+fn an_edit_is_applied_to_a_running_node_and_a_broken_one_is_not() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    let configuration = vendor.configuration();
+    place.write("beluga.toml", &configuration);
+    let node = place.node(&[]);
+    let names = || -> Vec<String> {
+        let agents = node.get("/api/v1/agents").json();
+        agents["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(), ["assistant"]);
+    place.write("beluga.toml", format!("{configuration}[agents.billing]\nmodel = \"nothing\"\n"));
+    place.write("draft", format!("{configuration}[agents.sales]\nmodel = \"main\"\nmemory = []\n"));
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(names(), ["assistant"], "the broken version changed nothing");
+    std::fs::rename(place.path().join("draft"), place.path().join("beluga.toml")).unwrap();
+    wait_until(|| (names() == ["assistant", "sales"]).then_some(())).expect("the edit is applied");
+    let reply = node.post("/api/v1/agents/sales/invoke", &json!({"input": "say sold"}));
+    assert_eq!(reply.json()["result"], "sold");
+    place.write("beluga.toml", &configuration);
+    wait_until(|| (names() == ["assistant"]).then_some(())).expect("the removed agent is gone");
+    let (_, log) = node.stop();
+    assert!(log.contains("the old one stays in force") && log.contains("agents.billing.model"), "{log}");
+}
+
+#[test]
+fn a_turn_goes_on_with_the_model_it_began_with() {
+    let (place, old, new) = (Place::new(), Vendor::start(), Vendor::start());
+    place.write("beluga.toml", old.configuration());
+    let node = place.node(&[]);
+    let mut running = node.stream(&json!({"input": "slow 20", "session": "s"}));
+    running.event().unwrap();
+    place.write("beluga.toml", new.configuration());
+    wait_until(|| {
+        node.invoke(&json!({"input": "say new"}));
+        (new.requests() > 0).then_some(())
+    })
+    .expect("the new model answers");
+    assert_eq!(running.rest().last().unwrap().event, "done");
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let place = Place::new();
+    place.write("beluga.toml", "[http]\nbody_limit_bytes = 1024\n");
+    let node = place.node_with(&[], &[("BELUGA__HTTP__BODY_LIMIT_BYTES", "4096")]);
+    let body = json!({"input": format!("What is 1 + 1?{}", " ".repeat(2000))});
+    assert_eq!(node.invoke(&body).status, 200);
+    let body = json!({"input": " ".repeat(5000)});
+    node.invoke(&body).problem(413, "invalid_input");
+}

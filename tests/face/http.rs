@@ -1,0 +1,155 @@
+//! Every route of the HTTP face, and who may use it.
+
+use serde_json::json;
+
+use crate::support::{Place, request};
+use crate::vendor::Vendor;
+
+#[test]
+fn invoke_answers_result_session_turn_and_usage() {
+    let place = Place::new();
+    let node = place.node(&[]);
+    let response = node.invoke(&json!({"input": "What is 17% of 2340?"}));
+    assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")));
+    let reply = response.json();
+    assert!(reply["result"].as_str().unwrap().contains("397.8"), "{reply}");
+    assert!(reply["turn"].is_string() && reply["usage"]["output_tokens"].is_u64());
+    let again = node.invoke(&json!({"input": "What is 1 + 1?", "session": reply["session"]})).json();
+    assert_eq!(again["session"], reply["session"]);
+    assert_eq!(node.stop().0, Some(0));
+}
+
+#[test]
+fn agents_tree_health_and_metrics_answer() {
+    let place = Place::new();
+    let node = place.node(&[]);
+    let agents = node.get("/api/v1/agents").json();
+    assert_eq!(agents["agents"][0]["name"], "assistant");
+    let tools = agents["agents"][0]["tools"].as_array().unwrap();
+    assert!(tools.iter().any(|tool| tool == "calculator"), "{tools:?}");
+    node.invoke(&json!({"input": "What is 1 + 1?"}));
+    let tree = node.get("/api/v1/tree").json().to_string();
+    for kind in ["providers", "tools", "agents", "memory"] {
+        assert!(tree.contains(kind), "{kind} is missing in {tree}");
+    }
+    assert_eq!(node.get("/healthz").json(), json!({"status": "ok"}));
+    let ready = node.get("/readyz");
+    assert_eq!((ready.status, ready.json()["checks"]["journal"].as_str()), (200, Some("ok")));
+    let metrics = node.get("/metrics");
+    assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
+    let counted =
+        "beluga_http_requests_total{route=\"/api/v1/agents/{agent}/invoke\",method=\"POST\",status=\"200\"} 1";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+}
+
+#[test]
+fn what_is_no_route_or_method_is_a_problem() {
+    let place = Place::new();
+    let node = place.node(&[]);
+    for path in
+        ["/", "/api", "/api/v1/agents/", "/api/v1/agents/a/b/c", "/api/v2/agents", "//healthz", "/api/v1/../tree"]
+    {
+        node.get(path).problem(404, "not_found");
+    }
+    let wrong = node.get("/api/v1/agents/assistant/invoke");
+    wrong.problem(405, "invalid_input");
+    assert_eq!(wrong.header("allow"), Some("POST"));
+    let wrong = node.post("/api/v1/tree", &json!({}));
+    wrong.problem(405, "invalid_input");
+    assert_eq!(wrong.header("allow"), Some("GET,HEAD"));
+}
+
+#[test]
+fn an_idempotency_key_runs_a_turn_once() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    place.write("beluga.toml", vendor.configuration());
+    let node = place.node(&[]);
+    let path = "/api/v1/agents/assistant/invoke";
+    let key = [("Idempotency-Key", "order-17")];
+    let first = node.post_with(path, &json!({"input": "say once"}), &key);
+    let second = node.post_with(path, &json!({"input": "say once"}), &key);
+    assert_eq!(first.json(), second.json());
+    assert_eq!(vendor.requests(), 1);
+    let other = node.post_with(path, &json!({"input": "say other"}), &key);
+    assert_eq!(other.status, 422, "{}", other.text());
+    node.post_with(path, &json!({"input": "say x"}), &[("Idempotency-Key", "")]).problem(400, "invalid_input");
+}
+
+#[test]
+fn a_vendor_s_rate_limit_reaches_the_client_with_its_wait() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    place.write("beluga.toml", vendor.configuration());
+    let node = place.node(&[]);
+    let limited = node.invoke(&json!({"input": "refuse 429"}));
+    limited.problem(429, "rate_limit");
+    assert_eq!(limited.header("retry-after"), Some("7"));
+    node.invoke(&json!({"input": "refuse 500"})).problem(502, "provider_unavailable");
+}
+
+#[test]
+fn the_tenant_header_separates_sessions_on_loopback() {
+    let place = Place::new();
+    let node = place.node(&[]);
+    let path = "/api/v1/agents/assistant/invoke";
+    let acme = [("X-Beluga-Tenant", "acme")];
+    let reply = node.post_with(path, &json!({"input": "What is 1 + 1?", "session": "s"}), &acme);
+    assert_eq!(reply.status, 200);
+    node.get("/api/v1/sessions/s/events?follow=false").problem(404, "not_found");
+    let own = request(node.address, "GET", "/api/v1/sessions/s/events?follow=false", &acme, b"");
+    assert_eq!(own.status, 200);
+    node.post_with(path, &json!({"input": "x"}), &[("X-Beluga-Tenant", "../x")]).problem(400, "invalid_input");
+}
+
+#[test]
+fn a_token_guards_every_route_but_health() {
+    let place = Place::new();
+    place.write("beluga.toml", "[http]\ntoken_env = \"NODE_TOKEN\"\n");
+    let node = place.node_with(&[], &[("NODE_TOKEN", "s3cret-token")]);
+    let with = |token: &str| request(node.address, "GET", "/api/v1/agents", &[("Authorization", token)], b"");
+    node.get("/api/v1/agents").problem(401, "auth_error");
+    assert_eq!(node.get("/metrics").header("www-authenticate"), Some("Bearer"));
+    with("Bearer wrong").problem(401, "auth_error");
+    with("Basic s3cret-token").problem(401, "auth_error");
+    assert_eq!(with("Bearer s3cret-token").status, 200);
+    assert_eq!((node.get("/healthz").status, node.get("/readyz").status), (200, 200));
+    let mut ask = place.command(&["ask", "What is 1 + 1?"]);
+    ask.env("NODE_TOKEN", "s3cret-token");
+    assert_eq!(crate::support::outcome(ask).code, Some(0), "ask finds the token where the configuration says");
+    assert!(!node.stop().1.contains("s3cret-token"));
+}
+
+#[test]
+fn listening_beyond_this_machine_needs_a_token_or_a_clear_word() {
+    let place = Place::new();
+    let refused = place.run(&["node", "--http", "0.0.0.0:0"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("--insecure-http"), "{refused:?}");
+    let node = place.node(&["--http", "0.0.0.0:0", "--insecure-http"]);
+    assert!(node.url.starts_with("http://127.0.0.1:"), "{}", node.url);
+    assert_eq!(node.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_foreign_name_does_not_reach_a_node_on_loopback() {
+    let place = Place::new();
+    let node = place.node(&[]);
+    let named = |host: &str| request(node.address, "GET", "/api/v1/agents", &[("Host", host)], b"");
+    named("evil.example").problem(403, "permission_denied");
+    assert_eq!(named("localhost:1").status, 200);
+    drop(node);
+    place.write("beluga.toml", "[http]\nallowed_hosts = [\"agents.example\"]\n");
+    let node = place.node(&[]);
+    assert_eq!(request(node.address, "GET", "/api/v1/agents", &[("Host", "agents.example")], b"").status, 200);
+}
+
+#[test]
+fn a_trace_of_the_caller_is_taken_up() {
+    let place = Place::new();
+    let node = place.node(&["--log", "warn"]);
+    let trace = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
+    let response = node.post_with("/api/v1/agents/assistant/invoke", &json!({"input": "What is 1 + 1?"}), &trace);
+    assert_eq!(response.status, 200);
+    let broken = [("traceparent", "nonsense")];
+    let response = node.post_with("/api/v1/agents/assistant/invoke", &json!({"input": "What is 1 + 1?"}), &broken);
+    assert_eq!(response.status, 200);
+}
