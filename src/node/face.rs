@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use beluga_actors::agent::Agents;
-use beluga_core::{CancelToken, Error, Result, SecretString};
+use beluga_core::{Error, Result, SecretString};
 use beluga_providers::sqlite::Sqlite;
 use beluga_runtime::telemetry::Sampler;
-use beluga_runtime::{task, time};
-use beluga_transports::http::{Face, FaceSettings, Readiness, Server, ServerSettings};
+use beluga_runtime::time;
+use beluga_transports::http::{Face, FaceSettings, Listener, Readiness, Server, ServerSettings};
 
 use super::start::Node;
 use crate::config::{Config, Environment, JournalKind, parse_addr};
@@ -70,8 +70,7 @@ impl Listen {
 #[derive(Debug)]
 pub(super) struct OpenFace {
     face: Face,
-    stop: CancelToken,
-    serving: task::JoinHandle<()>,
+    listener: Listener,
 }
 
 impl Node {
@@ -109,11 +108,9 @@ impl Node {
         if let Some(metrics) = listen.metrics {
             face = face.with_metrics(move || metrics.render());
         }
-        let stop = CancelToken::new();
-        let serving = server.serve(face.router(), stop.clone(), CONNECTION_GRACE);
-        let serving = task::spawn("http.serve", serving);
+        let listener = Listener::start(&self.system, "http", server, face.router(), CONNECTION_GRACE).await?;
         self.directory.publish(&url)?;
-        self.face = Some(OpenFace { face, stop, serving });
+        self.face = Some(OpenFace { face, listener });
         Ok(url)
     }
 
@@ -157,10 +154,7 @@ impl OpenFace {
             tracing::warn!("turns still run after the grace; the next start takes them up again");
         }
         self.face.close();
-        self.stop.cancel();
-        if let Err(error) = self.serving.await {
-            tracing::warn!(%error, "the listener broke");
-        }
+        self.listener.stop().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The configuration as a node uses it: overrides and hot reload.
 
+use beluga::config::{Config, Environment, Sources};
 use serde_json::json;
 
 use crate::support::{Place, wait_until};
@@ -55,4 +56,17 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(node.invoke(&body).status, 200);
     let body = json!({"input": " ".repeat(5000)});
     node.invoke(&body).problem(413, "invalid_input");
+}
+
+#[test]
+fn the_examples_pass_every_check() {
+    let keys = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "NODE_TOKEN"];
+    let environment: Environment = keys.iter().map(|key| (*key, "secret")).collect();
+    let mut checked = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config")).unwrap() {
+        let sources = Sources::new(environment.clone()).file(&entry.unwrap().path()).unwrap();
+        Config::load(&sources).unwrap();
+        checked += 1;
+    }
+    assert!(checked >= 2);
 }

@@ -22,13 +22,14 @@
 //! [`FaceSettings::write_timeout`] is disconnected; one that falls behind is cut off with a comment that names its
 //! cursor, and resumes there without a gap.
 //!
-//! Not here: the listener's place in the tree, the choice of the address, TLS (put a proxy in front).
+//! Not here: the choice of the address, TLS (put a proxy in front).
 
 mod access;
 mod body;
 mod face;
 mod health;
 mod introspect;
+mod listener;
 mod observe;
 mod problem;
 mod server;
@@ -39,5 +40,6 @@ mod turn;
 
 pub use face::{Face, FaceSettings};
 pub use health::{CHECK_TIMEOUT, Readiness};
+pub use listener::Listener;
 pub use server::{HEAD_MAX_BYTES, HEAD_TIMEOUT, Server, ServerSettings};
 pub use sse::BATCH_MAX_BYTES;

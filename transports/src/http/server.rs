@@ -77,9 +77,9 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` is cancelled, then waits until the open connections have answered what they were asked, at
+    /// Serves until `stop` is cancelled, then accepts no more, waits until the open connections have answered what they were asked, at
     /// most `grace`, and disconnects the rest.
-    pub async fn serve(self, router: Router, stop: CancelToken, grace: Duration) {
+    pub async fn serve(&self, router: Router, stop: CancelToken, grace: Duration) {
         let slots = Arc::new(Semaphore::new(self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let graceful = GracefulShutdown::new();
         let dead = CancelToken::new();
@@ -101,7 +101,6 @@ impl Server {
             };
             drop(task::spawn("http.connection", connection.serve(graceful.watcher(), dead.clone())));
         }
-        drop(self.listener);
         if time::timeout(grace, graceful.shutdown()).await.is_err() {
             dead.cancel();
         }
