@@ -124,7 +124,7 @@ fn listening_beyond_this_machine_needs_a_token_or_a_clear_word() {
     let refused = place.run(&["node", "--http", "0.0.0.0:0"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("--insecure-http"), "{refused:?}");
-    let node = place.node(&["--http", "0.0.0.0:0", "--insecure-http"]);
+    let node = place.node_at("0.0.0.0:0", &["--insecure-http"]);
     assert!(node.url.starts_with("http://127.0.0.1:"), "{}", node.url);
     assert_eq!(node.get("/healthz").status, 200);
 }

@@ -61,22 +61,33 @@ impl Place {
         self.node_with(arguments, &[])
     }
 
+    pub(crate) fn node_at(&self, address: &str, arguments: &[&str]) -> NodeProcess {
+        let all: Vec<&str> = ["node", "--http", address].into_iter().chain(arguments.iter().copied()).collect();
+        start(self.command(&all))
+    }
+
     pub(crate) fn node_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> NodeProcess {
         let all: Vec<&str> = ["node", "--http", "127.0.0.1:0"].into_iter().chain(arguments.iter().copied()).collect();
         let mut command = self.command(&all);
-        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let log = collect(child.stderr.take().unwrap());
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let Some(url) = line.trim().strip_prefix("listening on ") else {
-            let _ = child.kill();
-            panic!("the node did not start: {line:?} {}", log.recv().unwrap());
-        };
-        let address = url.strip_prefix("http://").unwrap().parse().unwrap();
-        NodeProcess { child, url: url.to_owned(), address, log: Some(log) }
+        command.envs(variables.iter().copied());
+        start(command)
     }
+}
+
+/// Starts a node and waits until it listens.
+fn start(mut command: Command) -> NodeProcess {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let log = collect(child.stderr.take().unwrap());
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let Some(url) = line.trim().strip_prefix("listening on ") else {
+        let _ = child.kill();
+        panic!("the node did not start: {line:?} {}", log.recv().unwrap());
+    };
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    NodeProcess { child, url: url.to_owned(), address, log: Some(log) }
 }
 
 /// Runs a command to its end.
@@ -370,7 +381,8 @@ impl Reader {
                 return seen;
             }
         }
-        panic!("no {name} in {seen:?}");
+        let ids: Vec<u64> = seen.iter().filter_map(|event| event.id).collect();
+        panic!("no {name} among {} events, {:?} to {:?}", seen.len(), ids.first(), ids.last());
     }
 }
 

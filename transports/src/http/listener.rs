@@ -62,6 +62,7 @@ impl Handler<Accept> for ListenerActor {
         let accepting = cx.job("accept", "accept", cx.own_context(), move |_| async move {
             serving.server.serve(serving.router, serving.stop, serving.grace).await;
             serving.ended.cancel();
+            Ok(())
         });
         accepting.await
     }
@@ -86,8 +87,7 @@ impl Listener {
             None => system.spawn(FACES, || Faces).await?.address()?,
         };
         let (stop, ended) = (CancelToken::new(), CancelToken::new());
-        let serving =
-            Serving { server: Arc::new(server), router, stop: stop.clone(), ended: ended.clone(), grace };
+        let serving = Serving { server: Arc::new(server), router, stop: stop.clone(), ended: ended.clone(), grace };
         let spec = Spec::new(name, move || ListenerActor { serving: serving.clone() });
         let address = system.spawn_under(&faces, spec).await?.address()?;
         Ok(Self { address, stop, ended })
