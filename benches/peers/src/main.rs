@@ -1,6 +1,6 @@
 //! Beluga's kernel beside bounded tokio mpsc and bare ractor, in one run.
 //!
-//! `cargo run --release -p beluga-peers [-- --quick]` prints CPU nanoseconds per operation (the sum over all threads of
+//! `cargo run --release -p beluga-peers [-- --quick] [WORKLOAD]` prints CPU nanoseconds per operation (the sum over all threads of
 //! the process, from the kernel's run-time accounting), the median of interleaved repeats. Compare only inside one run.
 #![allow(clippy::print_stdout, clippy::disallowed_methods)] // A program that prints; its peers spawn by themselves.
 
@@ -16,7 +16,10 @@ fn main() {
     let plan = if quick { Plan { repeats: 3, scale: 1 } } else { Plan { repeats: 7, scale: 4 } };
     println!("CPU ns per operation, median of {} interleaved repeats (lowest to highest)", plan.repeats);
     println!("{:<10}{:>26}{:>26}{:>26}{:>12}{:>12}", "", "mpsc(1024)", "ractor", "beluga", "x mpsc", "x ractor");
-    for workload in Workload::ALL {
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    for workload in
+        Workload::ALL.into_iter().filter(|workload| only.as_ref().is_none_or(|only| only == workload.name()))
+    {
         let [mpsc, ractor, beluga] = measure(workload, plan, [mpsc::run, ractor::run, beluga::run]);
         println!(
             "{:<10}{mpsc:>26}{ractor:>26}{beluga:>26}{:>12.2}{:>12.2}",
