@@ -83,6 +83,10 @@ impl SessionActor {
     fn start_next(&mut self, cx: &mut Cx<Self>) {
         while self.running.is_none() {
             let Some(Waiting { message, reply, context }) = self.waiting.pop_front() else { return };
+            if message.cancel.is_cancelled() || reply.is_closed() {
+                reply.send(Err(Error::cancelled("the caller left before the turn began")));
+                continue;
+            }
             if let Err(error) = self.begin(message, reply, &context, cx) {
                 tracing::warn!(session = %self.key.id, %error, "a waiting turn could not begin");
             }
@@ -110,6 +114,7 @@ impl SessionActor {
         let number = self.log()?.read(|history| history.turns) + 1;
         let turn = TurnId::parse(format!("t{number}"))?;
         let agent = message.agent.clone();
+        let context = turn_context(context, &self.key, &self.shared).with_cancel(message.cancel.clone());
         self.run(turn, agent, Begin::Fresh { message, reply }, context, cx)
     }
 
@@ -119,11 +124,10 @@ impl SessionActor {
         turn: TurnId,
         agent: beluga_core::AgentName,
         begin: Begin,
-        caller: &CallContext,
+        context: CallContext,
         cx: &mut Cx<Self>,
     ) -> Result<()> {
         let log = self.log()?.clone();
-        let context = turn_context(caller, &self.key, &self.shared);
         self.running = Some(Running { turn: turn.clone(), cancel: context.cancel_token().clone() });
         // A cancelled turn must still record its end, so its job does not end with its context.
         let job_context = context.clone().with_cancel(CancelToken::new());
@@ -154,11 +158,21 @@ impl SessionActor {
         let Some(agent) = agent else { return Ok(()) };
         let attempt = open.attempt + 1;
         tracing::info!(session = %self.key.id, turn = %open.turn, attempt, "a turn is resumed");
-        let caller = CallContext::new().with_tenant(self.key.tenant.clone());
-        self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, &caller, cx)
+        let context = turn_context(&CallContext::new(), &self.key, &self.shared);
+        self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, context, cx)
     }
 }
 
+impl Drop for SessionActor {
+    /// Turns that wait were certainly not begun; their callers may send them again.
+    fn drop(&mut self) {
+        for waiting in self.waiting.drain(..) {
+            waiting.reply.send(Err(Error::not_sent("the session restarted before the turn began")));
+        }
+    }
+}
+
+/// Returns the context of a turn: what the caller set, but a cancellation of its own.
 fn turn_context(caller: &CallContext, key: &SessionKey, shared: &Shared) -> CallContext {
     let now = shared.host.now();
     let mut context = CallContext::new()

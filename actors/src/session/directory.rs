@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use beluga_core::{
-    AgentName, BoxFuture, Error, Exchange, Host, Journal, MemoryOwner, MessageStore, Result, SessionId, StateStore,
-    StreamKey, TenantId, TurnId,
+    AgentName, BoxFuture, CancelToken, Error, Exchange, Host, Journal, MemoryOwner, MessageStore, Result, SessionId,
+    StateStore, StreamKey, TenantId, TurnId,
 };
 use beluga_runtime::{Activation, Activator, Family, FamilyOptions, Ref, Spec, System, task};
 use parking_lot::Mutex;
@@ -158,20 +158,19 @@ impl Shared {
         let mark = invoke.idempotency_key.as_ref().map(|text| KeyMark { key: text.clone(), digest: digest(&invoke) });
         let reader = self.hub(&key).subscribe();
         let session = self.session(&key, Some(agent.clone()));
-        let message = StartTurn { agent: agent.clone(), input: invoke.input, key: mark, history: invoke.history };
-        let Started { turn, before, hub } = session.ask(message).with_context(&invoke.context).await?;
+        // A turn whose caller may leave is cancelled by the caller's token, waiting or running.
+        let cancel = if invoke.cancel_on_drop { invoke.context.cancel_token().child() } else { CancelToken::new() };
+        let mut guard = CancelOnDrop(invoke.cancel_on_drop.then(|| cancel.clone()));
+        let message =
+            StartTurn { agent: agent.clone(), input: invoke.input, key: mark, history: invoke.history, cancel };
+        let ask = session.ask(message).with_context(&invoke.context).within(self.settings.turn_timeout);
+        let Started { turn, before, hub } = ask.await?;
         let reader = if Arc::ptr_eq(reader.hub(), &hub) { reader } else { hub.subscribe() };
-        let stream = self.events_of(&key, Some(turn.clone()), before, Until::TurnEnd, reader);
-        if !invoke.cancel_on_drop {
-            return Ok(stream);
-        }
-        Ok(stream.on_drop(move || {
-            task::spawn("session.cancel_dropped", async move {
-                if let Err(error) = session.ask(CancelTurn { turn: Some(turn) }).await {
-                    tracing::debug!(%error, "a dropped turn could not be cancelled");
-                }
-            });
-        }))
+        let stream = self.events_of(&key, Some(turn), before, Until::TurnEnd, reader);
+        Ok(match guard.0.take() {
+            Some(cancel) => stream.cancel_on_drop(cancel),
+            None => stream,
+        })
     }
 
     fn events_of(
@@ -223,6 +222,17 @@ pub(crate) fn short_hash(parts: &[&str]) -> String {
 
 fn digest(invoke: &Invoke) -> String {
     short_hash(&[&serde_json::to_string(&invoke.input).unwrap_or_default()])
+}
+
+/// Cancels a turn whose caller leaves before it holds the turn's stream.
+struct CancelOnDrop(Option<CancelToken>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(cancel) = self.0.take() {
+            cancel.cancel();
+        }
+    }
 }
 
 struct SessionActivator {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use beluga_core::{AgentName, ChatMessage, TurnId};
+use beluga_core::{AgentName, CancelToken, ChatMessage, TurnId};
 use beluga_runtime::{Message, protocol};
 
 use super::hub::Hub;
@@ -20,6 +20,8 @@ pub(crate) struct StartTurn {
     pub(crate) key: Option<KeyMark>,
     /// What was said before, for a session another agent delegates to.
     pub(crate) history: Vec<Arc<ChatMessage>>,
+    /// Cancels the turn, waiting or running; the caller's half of it.
+    pub(crate) cancel: CancelToken,
 }
 
 /// Where a turn's events are.
@@ -33,7 +35,7 @@ pub(crate) struct Started {
     pub(crate) hub: Arc<Hub>,
 }
 
-/// Cancels the running turn and drops those that wait. Answered once the wish is durable.
+/// Cancels the running turn. Answered once the wish is durable.
 #[derive(Debug, Message)]
 #[message(name = "session.cancel_turn", version = 1, reply = Option<TurnId>, lane = "interrupt")]
 pub(crate) struct CancelTurn {

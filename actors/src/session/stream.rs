@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use beluga_core::{BoxFuture, Error, Group, Journal, Numbered, Result, SessionId, StreamKey, TurnId};
+use beluga_core::{BoxFuture, CancelToken, Error, Group, Journal, Numbered, Result, SessionId, StreamKey, TurnId};
 use futures_core::Stream;
 
 use super::history::History;
@@ -32,7 +32,7 @@ pub struct EventStream {
     journal: Arc<dyn Journal>,
     stream: StreamKey,
     phase: Phase,
-    on_drop: Option<Box<dyn FnOnce() + Send>>,
+    cancel: Option<CancelToken>,
 }
 
 /// Where a stream ends.
@@ -69,12 +69,12 @@ impl EventStream {
         journal: Arc<dyn Journal>,
         stream: StreamKey,
     ) -> Self {
-        Self { session, turn, cursor: after, until, reader, journal, stream, phase: Phase::Live, on_drop: None }
+        Self { session, turn, cursor: after, until, reader, journal, stream, phase: Phase::Live, cancel: None }
     }
 
-    /// Runs `action` if the stream is dropped before it ended.
-    pub(crate) fn on_drop(mut self, action: impl FnOnce() + Send + 'static) -> Self {
-        self.on_drop = Some(Box::new(action));
+    /// Cancels the turn if the stream is dropped before it ended.
+    pub(crate) fn cancel_on_drop(mut self, cancel: CancelToken) -> Self {
+        self.cancel = Some(cancel);
         self
     }
 
@@ -98,7 +98,7 @@ impl EventStream {
 
     fn end(&mut self) {
         self.phase = Phase::Ended;
-        self.on_drop = None;
+        self.cancel = None;
     }
 
     fn hand_out(&mut self, event: Numbered) -> Option<Result<Numbered>> {
@@ -222,8 +222,8 @@ impl Stream for EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        if let Some(action) = self.on_drop.take() {
-            action();
+        if let Some(cancel) = self.cancel.take() {
+            cancel.cancel();
         }
     }
 }
