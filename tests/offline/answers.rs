@@ -281,9 +281,14 @@ fn web_addresses_go_to_the_http_tool() {
 
 #[test]
 fn any_tool_can_be_called_by_its_name() {
-    let weather = tool("weather", fields(&["city"]), |arguments| Ok(format!("fine in {}", arguments["city"])));
-    let text = Conversation::new(vec![weather]).ask("Call weather with {\"city\": \"Oslo\"}, please.").text;
+    let mut schema = fields(&["city"]);
+    schema["required"] = json!(["city"]);
+    let weather = tool("weather", schema, |arguments| Ok(format!("fine in {}", arguments["city"])));
+    let mut conversation = Conversation::new(vec![weather]);
+    let text = conversation.ask("Call weather with {\"city\": \"Oslo\"}, please.").text;
     assert_eq!(text, "weather says: fine in \"Oslo\"");
+    let text = conversation.ask("Hi! What is the weather in Rio de Janeiro?").text;
+    assert_eq!(text, "Hello! weather says: fine in \"Rio de Janeiro\"");
 }
 
 #[test]
@@ -324,7 +329,7 @@ fn a_delayed_chunk_ends_with_its_call() {
 #[test]
 fn limits_stops_and_formats_are_honoured_or_refused() {
     let mut conversation = Conversation::new(Vec::new());
-    conversation.messages.push(Arc::new(ChatMessage::user("Hello")));
+    conversation.messages.push(Arc::new(ChatMessage::user("Who are you?")));
     let answer = |change: &dyn Fn(&mut ModelRequest)| {
         let mut request = Arc::unwrap_or_clone(conversation.request());
         change(&mut request);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::clause::Clause;
-use super::token::{Kind, Token};
+use super::token::{Kind, Token, number_word};
 
 /// A question about dates or the time.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,24 +107,6 @@ struct Duration {
     has_digits: bool,
 }
 
-const NUMBER_WORDS: [(&str, i64); 15] = [
-    ("a", 1),
-    ("an", 1),
-    ("one", 1),
-    ("two", 2),
-    ("three", 3),
-    ("four", 4),
-    ("five", 5),
-    ("six", 6),
-    ("seven", 7),
-    ("eight", 8),
-    ("nine", 9),
-    ("ten", 10),
-    ("eleven", 11),
-    ("twelve", 12),
-    ("thirty", 30),
-];
-
 fn durations(tokens: &[Token]) -> Vec<Duration> {
     let pairs = tokens.iter().zip(tokens.iter().skip(1));
     pairs.filter_map(|(amount, unit)| duration(amount, unit)).collect()
@@ -141,7 +123,8 @@ fn duration(amount: &Token, unit: &Token) -> Option<Duration> {
     };
     let (number, has_digits) = match &amount.kind {
         Kind::Number(number) => (number.parse().ok()?, true),
-        Kind::Word(word) => (NUMBER_WORDS.iter().find(|(name, _)| name == word)?.1, false),
+        Kind::Word(word) if word == "a" || word == "an" => (1, false),
+        Kind::Word(word) => (i64::from(number_word(word)?), false),
         _ => return None,
     };
     let plural = if number == 1 { unit.trim_end_matches('s') } else { unit };
@@ -229,7 +212,8 @@ fn one_date(clause: &Clause<'_>, date: &Base) -> Option<Date> {
         date.insert(if since { "date" } else { "until" }, &mut arguments);
         return Some(Date { arguments: Value::Object(arguments), asks: Asks::Between });
     }
-    let asks_day = clause.has(&["weekday", "day", "date", "date's", "falls", "fall"]);
+    let is_bare = date.shift() != 0 && clause.tokens.len() <= 3 && clause.has(&["what", "what's", "when"]);
+    let asks_day = is_bare || clause.has(&["weekday", "day", "date", "date's", "falls", "fall"]);
     if !asks_day {
         return if *date == Base::Today { now(clause) } else { None };
     }
@@ -335,6 +319,7 @@ mod tests {
             ("What's today's date", json!({"operation": "now"})),
             ("What time is it in Europe/Paris?", json!({"operation": "now", "timezone": "Europe/Paris"})),
             ("what's the time in New York", json!({"operation": "now", "timezone": "America/New_York"})),
+            ("what is yesterday", json!({"operation": "date_add", "amount": -1, "unit": "days"})),
             ("what day is tomorrow", json!({"operation": "date_add", "amount": 1, "unit": "days"})),
         ] {
             assert_eq!(arguments(text), Some(expected), "{text}");

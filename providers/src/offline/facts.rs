@@ -95,9 +95,10 @@ pub(super) fn question(clause: &Clause<'_>) -> Option<Question> {
     if clause.has_phrase("who am i") || clause.has_phrase("am i called") {
         return Some(Question::Property("name".to_owned()));
     }
+    let counts = clause.has(&["many", "much"]);
     if let Some(verb) = ["do i", "did i"].iter().find_map(|phrase| clause.behind(phrase)) {
         let verb = verb.split(' ').next().unwrap_or_default().to_lowercase();
-        return VERBS.contains(&verb.as_str()).then_some(Question::Habit(verb));
+        return (VERBS.contains(&verb.as_str()) && !counts).then_some(Question::Habit(verb));
     }
     let name = ["is my", "are my", "was my", "what's my", "whats my", "who's my", "know my", "remember my", "me my"]
         .iter()
@@ -266,7 +267,9 @@ mod tests {
         ] {
             assert_eq!(question(&clause(text)), Some(expected), "{text}");
         }
-        assert_eq!(question(&clause("my name is Ada")), None);
+        for text in ["my name is Ada", "how many apples do I have"] {
+            assert_eq!(question(&clause(text)), None, "{text}");
+        }
     }
 
     #[test]

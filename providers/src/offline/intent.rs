@@ -1,11 +1,12 @@
 //! What each part of a message wants.
 
 use beluga_core::ToolDefinition;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::clause::Clause;
 use super::dates::{self, Date};
 use super::facts::{self, Fact, Question};
+use super::named;
 use super::sums::{self, Sum};
 use super::web::{self, Request};
 
@@ -41,7 +42,8 @@ pub(super) enum Intent {
     Ask(Question),
     /// Something told.
     Told(Fact),
-    /// A greeting, or the question what this is.
+    Greeting,
+    /// The question what this is.
     Identity,
     Thanks,
     /// Nothing that is understood; `asks` says whether it is a request at all.
@@ -56,15 +58,24 @@ pub(super) fn clauses(text: &str) -> Vec<Clause<'_>> {
     Clause::sentences(text).iter().flat_map(Clause::parts).collect()
 }
 
+/// What a message may be about.
+#[derive(Clone, Copy)]
+struct Offer<'a> {
+    tools: &'a [&'a ToolDefinition],
+    /// The handoffs' tools.
+    transfers: &'a [String],
+}
+
 /// Reads what a message wants, in its order; requests to tools and web addresses come first.
 pub(super) fn read(text: &str, tools: &[&ToolDefinition], transfers: &[String]) -> Vec<Intent> {
-    let (mut intents, text) = direct_calls(text, tools);
+    let offer = Offer { tools, transfers };
+    let (mut intents, text) = named::take(text, tools);
     let (requests, text) = web::take(&text);
     intents.extend(requests.into_iter().map(Intent::Web));
     for sentence in Clause::sentences(&text) {
         match whole_sentence(&sentence, transfers) {
             Some(intent) => intents.push(intent),
-            None => sentence.parts().iter().for_each(|part| read_part(part, transfers, &mut intents)),
+            None => sentence.parts().iter().for_each(|part| read_part(part, offer, &mut intents)),
         }
     }
     let understood = intents.iter().any(|intent| !matches!(intent, Intent::Unknown { .. }));
@@ -74,16 +85,16 @@ pub(super) fn read(text: &str, tools: &[&ToolDefinition], transfers: &[String]) 
 }
 
 /// Reads a part: as one want, or as several between connectors, the shortest first.
-fn read_part(part: &Clause<'_>, transfers: &[String], intents: &mut Vec<Intent>) {
+fn read_part(part: &Clause<'_>, offer: Offer<'_>, intents: &mut Vec<Intent>) {
     let mut found = Vec::new();
     let mut rest = part.clone();
     while rest.tokens.len() <= TOKENS_MAX {
-        if let Some(intent) = one(&rest, transfers) {
+        if let Some(intent) = one(&rest, offer) {
             found.push(intent);
             intents.append(&mut found);
             return;
         }
-        let halved = rest.halves().find_map(|(left, right)| Some((one(&left, transfers)?, right)));
+        let halved = rest.halves().find_map(|(left, right)| Some((one(&left, offer)?, right)));
         let Some((intent, right)) = halved else { break };
         found.push(intent);
         rest = right;
@@ -124,12 +135,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// Reads one part as one want.
-fn one(part: &Clause<'_>, transfers: &[String]) -> Option<Intent> {
-    handoff(part, transfers)
+fn one(part: &Clause<'_>, offer: Offer<'_>) -> Option<Intent> {
+    handoff(part, offer.transfers)
         .or_else(|| facts::question(part).map(Intent::Ask))
         .or_else(|| dates::read(part).map(Intent::Date))
         .or_else(|| sums::read(part).map(Intent::Sum))
         .or_else(|| talk(part))
+        .or_else(|| named::read(part, offer.tools))
         .or_else(|| facts::statement(part).map(Intent::Told))
 }
 
@@ -224,49 +236,13 @@ fn talk(part: &Clause<'_>) -> Option<Intent> {
         || (first.is_word(&["good"]) && part.has(&["morning", "afternoon", "evening", "day"]));
     let identity =
         IDENTITY.iter().any(|phrase| part.has_phrase(phrase)) || (first.is_word(&["help"]) && part.tokens.len() == 1);
-    if identity || (greets && part.tokens.len() <= 4) {
+    if identity {
         return Some(Intent::Identity);
     }
+    if greets && part.tokens.len() <= 4 {
+        return Some(Intent::Greeting);
+    }
     first.is_word(&["thanks", "thank", "cheers"]).then_some(Intent::Thanks)
-}
-
-/// Takes `call NAME with {…}` out of a text, for the tools on offer.
-fn direct_calls(text: &str, tools: &[&ToolDefinition]) -> (Vec<Intent>, String) {
-    let mut intents = Vec::new();
-    let mut rest = text.to_owned();
-    for tool in tools {
-        for lead in ["call ", "use ", "run ", "invoke ", "call the tool ", "use the tool ", "call the ", "use the "] {
-            let phrase = format!("{lead}{}", tool.name);
-            // Lowering ASCII alone keeps every byte in its place.
-            let Some(at) = rest.to_ascii_lowercase().find(&phrase.to_ascii_lowercase()) else { continue };
-            let behind = rest.get(at + phrase.len()..).unwrap_or_default();
-            let Some((arguments, length)) = direct_arguments(behind, tool) else { continue };
-            intents.push(Intent::Direct { tool: tool.name.clone(), arguments });
-            rest.replace_range(at..at + phrase.len() + length, ". ");
-            break;
-        }
-    }
-    (intents, rest)
-}
-
-/// Reads the arguments of a direct call, and how many bytes they take.
-fn direct_arguments(behind: &str, tool: &ToolDefinition) -> Option<(Value, usize)> {
-    if behind.starts_with(|next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '.')) {
-        return None;
-    }
-    let lead = ["tool", "with", "arguments", "the", ":", "("];
-    let mut json = behind.trim_start();
-    while let Some(shorter) = lead.iter().find_map(|word| json.strip_prefix(word)) {
-        json = shorter.trim_start();
-    }
-    let skipped = behind.len() - json.len();
-    let mut values = serde_json::Deserializer::from_str(json).into_iter::<Map<String, Value>>();
-    if let Some(Ok(arguments)) = json.starts_with('{').then(|| values.next()).flatten() {
-        return Some((Value::Object(arguments), skipped + values.byte_offset()));
-    }
-    let needs_none = tool.input_schema.get("required").and_then(Value::as_array).is_none_or(Vec::is_empty);
-    let ends = behind.trim_start().is_empty() || behind.starts_with(['.', '!', '?', ',']);
-    (needs_none && ends).then(|| (Value::Object(Map::new()), 0))
 }
 
 #[cfg(test)]
@@ -279,7 +255,7 @@ mod tests {
         let tool = ToolDefinition {
             name: "weather".into(),
             description: String::new(),
-            input_schema: json!({"type": "object", "required": ["city"]}),
+            input_schema: json!({"properties": {"city": {"type": "string"}}, "required": ["city"]}),
             effect: beluga_core::Effect::Pure,
             timeout: None,
         };
@@ -308,7 +284,8 @@ mod tests {
             ("What is 2 + 2? Who won the war?", vec!["2 + 2", "? Who won the war"]),
             ("Write me a poem", vec!["? Write me a poem"]),
             ("Get http://127.0.0.1:9/x and tell me 2 + 2", vec!["GET", "2 + 2"]),
-            ("Hello!", vec!["Identity"]),
+            ("Hello!", vec!["Greeting"]),
+            ("How is the weather in New Oslo, and what is 1 + 1?", vec!["{\"city\":\"New Oslo\"}", "1 + 1"]),
             ("Please call weather with {\"city\": \"Oslo\"} and what is 1+1?", vec!["{\"city\":\"Oslo\"}", "1 + 1"]),
             ("Remember that my name is Ada and I like tea.", vec!["remember my name is Ada and I like tea"]),
             ("Replace Ada with \"Bob\" in your memory", vec!["Ada -> Bob"]),

@@ -4,11 +4,11 @@
 //! memory, handoffs, streaming, usage. It reads English requests about arithmetic, dates, web addresses, what was said
 //! before, and other agents; it calls only tools it is offered, by the names and arguments of Beluga's own tools
 //! (`calculator`, `clock`, `http`, `core_memory_append`, `core_memory_replace`, `recall_search`, `transfer_to_…`), and any
-//! other tool when told to: `call weather with {"city": "Oslo"}`. Everything else it plainly refuses, and asked what it
-//! is it says so.
+//! other tool when it is named: `call weather with {"city": "Oslo"}`, or `What is the weather in Oslo?` where one argument
+//! is enough. Everything else it plainly refuses, and asked what it is it says so.
 //!
 //! A request passes through these files: `token` cuts the text into words, `clause` into parts, `intent` says what each
-//! part wants (with `sums`, `dates`, `web` and `facts` for their subjects), `step` turns wants into tool calls or
+//! part wants (with `sums`, `dates`, `web`, `facts` and `named` for their subjects), `step` turns wants into tool calls or
 //! sentences, `wording` puts the results into words, `model` streams them. Its usage counts words as tokens.
 
 mod clause;
@@ -17,6 +17,7 @@ mod factory;
 mod facts;
 mod intent;
 mod model;
+mod named;
 mod step;
 mod sums;
 mod token;

@@ -37,7 +37,8 @@ pub(super) fn answer(request: &ModelRequest) -> Answer {
         Err(text) => return Answer::Text(text),
     };
     let said = Said::of(turn.before.iter().copied(), text);
-    let steps: Vec<Step> = intents.into_iter().map(|intent| turn.step(intent, &said)).collect();
+    let alone = intents.len() == 1;
+    let steps: Vec<Step> = intents.into_iter().map(|intent| turn.step(intent, alone, &said)).collect();
     let missing = turn.missing(&steps);
     if !missing.is_empty() {
         return Answer::Calls(missing);
@@ -49,7 +50,13 @@ pub(super) fn answer(request: &ModelRequest) -> Answer {
             None => format!("{} was not answered.", wording::subject(intent)),
         },
     });
-    Answer::Text(told.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" "))
+    let mut sentences: Vec<String> = Vec::new();
+    for text in told {
+        if !text.is_empty() && !sentences.contains(&text) {
+            sentences.push(text);
+        }
+    }
+    Answer::Text(sentences.join(" "))
 }
 
 /// A request, cut at the message that is being answered.
@@ -143,7 +150,7 @@ impl<'a> Turn<'a> {
         missing
     }
 
-    fn step(&self, intent: Intent, said: &Said<'_>) -> Step {
+    fn step(&self, intent: Intent, alone: bool, said: &Said<'_>) -> Step {
         match &intent {
             Intent::Sum(sum) => self.call("calculator", &json!({"expression": sum.expression}), intent),
             Intent::Date(date) => self.call("clock", &date.arguments.clone(), intent),
@@ -163,6 +170,7 @@ impl<'a> Turn<'a> {
             }
             Intent::Ask(question) => self.recollect(question.clone(), said),
             Intent::Told(fact) => Step::Say(wording::noted(fact)),
+            Intent::Greeting => Step::Say(wording::greeting(alone, &self.tools)),
             Intent::Identity => Step::Say(wording::identity(&self.tools)),
             Intent::Thanks => Step::Say("You are welcome.".to_owned()),
             Intent::Unknown { text, .. } => Step::Say(wording::refusal(text, &self.tools)),

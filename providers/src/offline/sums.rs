@@ -1,7 +1,7 @@
 //! Finds the arithmetic in a part and writes it as an expression of the `calculator`.
 
 use super::clause::Clause;
-use super::token::{Kind, Token};
+use super::token::{Kind, Token, number_word};
 
 /// Arithmetic to be calculated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +157,7 @@ fn piece(tokens: &[Token], writer: &Writer) -> Option<(Piece, usize)> {
         Kind::Sign(')') if !wants_operand && writer.depth > 0 => Some((Piece::Close, 1)),
         Kind::Sign(sign) if !wants_operand => sign_piece(*sign, tokens),
         Kind::Word(_) if !wants_operand => word_piece(tokens),
+        Kind::Word(word) if number_word(word).is_some() => Some((Piece::Number(number_word(word)?.to_string()), 1)),
         Kind::Word(word) if word == "minus" && writer.numbers > 0 => Some((Piece::Binary("-"), 1)),
         _ => None,
     }
@@ -379,6 +380,7 @@ mod tests {
             ("5 squared plus 1", "5^2 + 1"),
             ("the average of 3, 8 and 1 + 2", "(3 + 8 + (1 + 2)) / 3"),
             ("17 mod 5", "17 mod 5"),
+            ("what is five plus twelve", "5 + 12"),
             ("(3 + 4", "(3 + 4"),
         ] {
             assert_eq!(expression(text).as_deref(), Some(expected), "{text}");

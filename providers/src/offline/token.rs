@@ -59,6 +59,31 @@ impl Token {
     }
 }
 
+const NUMBER_WORDS: [(&str, u8); 17] = [
+    ("zero", 0),
+    ("one", 1),
+    ("two", 2),
+    ("three", 3),
+    ("four", 4),
+    ("five", 5),
+    ("six", 6),
+    ("seven", 7),
+    ("eight", 8),
+    ("nine", 9),
+    ("ten", 10),
+    ("eleven", 11),
+    ("twelve", 12),
+    ("twenty", 20),
+    ("thirty", 30),
+    ("fifty", 50),
+    ("ninety", 90),
+];
+
+/// Returns the number a word names; a few small and round ones are known.
+pub(super) fn number_word(word: &str) -> Option<u8> {
+    NUMBER_WORDS.iter().find(|(name, _)| *name == word).map(|(_, number)| *number)
+}
+
 /// Cuts a text.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let end = text.char_indices().nth(TEXT_MAX_CHARS).map_or(text.len(), |(at, _)| at);

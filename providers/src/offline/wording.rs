@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::dates::{Asks, Date};
 use super::facts::{self, Fact, Question, Said};
 use super::intent::{self, Intent, TRANSFER_PREFIX};
+use super::named;
 
 /// The most characters of a tool's answer that are repeated.
 const REPEATED_MAX_CHARS: usize = 2000;
@@ -38,12 +39,7 @@ fn abilities(tools: &[&ToolDefinition]) -> String {
     if !agents.is_empty() {
         able.push(format!("hand you over to {}", agents.join(" or ")));
     }
-    let others = |tool: &&&ToolDefinition| {
-        const OWN: [&str; 6] =
-            ["calculator", "clock", "http", "core_memory_append", "core_memory_replace", "recall_search"];
-        !OWN.contains(&tool.name.as_str()) && !tool.name.starts_with(TRANSFER_PREFIX)
-    };
-    if let Some(tool) = tools.iter().find(others) {
+    if let Some(tool) = tools.iter().find(|tool| named::is_foreign(tool)) {
         able.push(format!("call a tool by its name (“call {} with {{…}}”)", tool.name));
     }
     let last = able.pop().unwrap_or_default();
@@ -52,6 +48,11 @@ fn abilities(tools: &[&ToolDefinition]) -> String {
 
 fn agents<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     names.filter(|name| name.starts_with(TRANSFER_PREFIX)).map(intent::agent_words).collect()
+}
+
+/// Greets; alone, it also says what this is.
+pub(super) fn greeting(alone: bool, tools: &[&ToolDefinition]) -> String {
+    if alone { format!("Hello! {}", identity(tools)) } else { "Hello!".to_owned() }
 }
 
 /// Refuses what no rule understands.
