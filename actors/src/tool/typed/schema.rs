@@ -43,8 +43,9 @@ pub fn schema_of<A: JsonSchema>() -> Value {
     settings.inline_subschemas = true;
     let mut schema = settings.into_generator().into_root_schema_for::<A>().to_value();
     if let Value::Object(root) = &mut schema {
-        // The title is the Rust type's name, which tells a model nothing.
+        // The Rust type's name and doc comment are for readers of the code; the tool's description is for the model.
         root.remove("title");
+        root.remove("description");
         if root.get("type").is_some_and(|kind| kind == "object") || root.contains_key("properties") {
             root.entry("properties").or_insert_with(|| Value::Object(Map::new()));
         }
@@ -108,6 +109,7 @@ mod tests {
         Square { side: f64 },
     }
 
+    /// For readers of the code.
     #[derive(JsonSchema)]
     struct Everything {
         window: Window,
@@ -143,7 +145,7 @@ mod tests {
         assert_eq!(schema["properties"]["labels"]["additionalProperties"]["type"], json!("integer"));
         let text = schema.to_string();
         assert!(!text.contains("format") && !text.contains("$schema") && !text.contains("$ref"), "{text}");
-        assert!(!text.contains("Everything"), "{text}");
+        assert!(!text.contains("Everything") && !text.contains("readers"), "{text}");
     }
 
     #[test]
