@@ -1,4 +1,4 @@
-//! One ask on its way: the builder and the future.
+//! One ask: how it is described, sent, awaited and given up.
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +10,7 @@ use beluga_core::{CallContext, Cancelled, Error, Result};
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 
-use crate::delivery::{Delivery, Route};
+use crate::delivery::{Post, Route};
 use crate::envelope::CallPacket;
 use crate::message::Message;
 use crate::time;
@@ -22,89 +22,145 @@ pin_project! {
     /// call, and with it everything done on its behalf.
     #[must_use = "an ask does nothing unless awaited"]
     pub struct Ask<M: Message> {
-        draft: Option<Draft<M>>,
+        index: usize,
+        message: Option<M>,
+        parent: Option<CallContext>,
+        limit: Duration,
+        send: Post,
+        receiver: Option<oneshot::Receiver<Result<M::Reply>>>,
         #[pin]
-        asking: Option<Asking<M>>,
+        sleep: Option<time::Sleep>,
+        deadline: Option<Instant>,
+        cancelled: Option<Cancelled>,
+        call: Call,
     }
 }
 
-struct Draft<M> {
+/// What names an ask, and cancels its call when it drops unsettled.
+struct Call {
     route: Route,
-    index: usize,
-    message: M,
-    parent: Option<CallContext>,
-    limit: Duration,
+    message: &'static str,
+    /// The context of the call, from the first poll until it is settled.
+    context: Option<CallContext>,
 }
 
 impl<M: Message> Ask<M> {
     pub(crate) fn new(route: Route, index: usize, message: M, limit: Duration) -> Self {
-        Self { draft: Some(Draft { route, index, message, parent: None, limit }), asking: None }
+        Self {
+            index,
+            message: Some(message),
+            parent: None,
+            limit,
+            send: Post::Sent,
+            receiver: None,
+            sleep: None,
+            deadline: None,
+            cancelled: None,
+            call: Call { route, message: M::NAME, context: None },
+        }
     }
 
     /// Bounds the wait; a deadline of the context that is earlier stays in force.
     pub fn within(mut self, limit: Duration) -> Self {
-        if let Some(draft) = &mut self.draft {
-            draft.limit = limit;
-        }
+        self.limit = limit;
         self
     }
 
     /// Asks on behalf of another call: its deadline, cancellation, tenant and trace apply.
     pub fn with_context(mut self, context: &CallContext) -> Self {
-        if let Some(draft) = &mut self.draft {
-            draft.parent = Some(context.clone());
-        }
+        self.parent = Some(context.clone());
         self
+    }
+
+    /// Makes the context, the way back and the envelope.
+    fn begin(self: Pin<&mut Self>, message: M) -> Result<()> {
+        let this = self.project();
+        let now = time::now();
+        let context = match this.parent.take() {
+            None => CallContext::new(),
+            Some(parent) => {
+                parent.check(now)?;
+                *this.cancelled = Some(parent.cancel_token().cancelled());
+                child_of(&parent)
+            }
+        };
+        let context = context.with_timeout(now, *this.limit);
+        *this.deadline = context.deadline();
+        let (sender, receiver) = oneshot::channel();
+        *this.receiver = Some(receiver);
+        let mut envelope = CallPacket::boxed(*this.index, message, Some(context.clone()), Some(sender));
+        if let Route::Slot(slot) = &this.call.route {
+            envelope.head_mut().sent_ns = slot.ground.clock.set(now);
+        }
+        this.call.context = Some(context);
+        *this.send = Post::New(envelope);
+        Ok(())
+    }
+
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
+        let this = self.project();
+        if !matches!(this.send, Post::Sent) {
+            ready!(this.send.poll(&this.call.route, cx))?;
+            *this.send = Post::Sent;
+        }
+        let Some(receiver) = this.receiver else { return Poll::Ready(Err(this.call.lost())) };
+        Poll::Ready(match ready!(Pin::new(receiver).poll(cx)) {
+            Ok(outcome) => outcome,
+            Err(_) => Err(this.call.lost()),
+        })
+    }
+
+    /// Looks at what ends the wait: the parent's cancellation, the deadline.
+    fn poll_limits(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
+        let mut this = self.project();
+        if let Some(cancelled) = this.cancelled
+            && Pin::new(cancelled).poll(cx).is_ready()
+        {
+            return Poll::Ready(this.call.name(Error::cancelled("the call was cancelled")));
+        }
+        let Some(deadline) = *this.deadline else { return Poll::Pending };
+        if this.sleep.is_none() {
+            this.sleep.set(Some(time::sleep_until(deadline)));
+        }
+        if let Some(sleep) = this.sleep.as_pin_mut() {
+            ready!(sleep.poll(cx));
+        }
+        Poll::Ready(this.call.name(Error::timeout("no answer in time")))
     }
 }
 
 impl<M: Message> Future for Ask<M> {
     type Output = Result<M::Reply>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
-        let mut this = self.project();
-        if let Some(draft) = this.draft.take() {
-            this.asking.set(Some(draft.begin()));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
+        if let Some(message) = self.as_mut().project().message.take()
+            && let Err(error) = self.as_mut().begin(message)
+        {
+            return Poll::Ready(Err(self.call.name(error)));
         }
-        match this.asking.as_pin_mut() {
-            Some(asking) => asking.poll(cx),
-            None => Poll::Pending,
+        if let Poll::Ready(outcome) = self.as_mut().poll_answer(cx) {
+            self.project().call.context = None;
+            return Poll::Ready(outcome);
         }
+        self.poll_limits(cx).map(Err)
     }
 }
 
-impl<M: Message> Draft<M> {
-    fn begin(self) -> Asking<M> {
-        let now = time::now();
-        let (context, parent, refused) = match self.parent {
-            None => (CallContext::new(), None, None),
-            Some(parent) => {
-                let refused = parent.check(now).err();
-                let context = child_of(&parent);
-                (context, Some(parent), refused)
-            }
-        };
-        let context = context.with_timeout(now, self.limit);
-        let deadline = context.deadline();
-        let (sender, receiver) = oneshot::channel();
-        let envelope = CallPacket::boxed(self.index, self.message, Some(context.clone()), Some(sender));
-        Asking {
-            state: match refused {
-                Some(error) => Stage::Refused { error: Some(error) },
-                None => Stage::Sending { delivery: Delivery::new(self.route.clone(), envelope) },
-            },
-            receiver: Some(receiver),
-            sleep: None,
-            deadline,
-            parent: parent.map(|parent| parent.cancel_token().cancelled()),
-            call: Call { context, route: self.route, message: M::NAME, settled: false },
-        }
+impl Call {
+    fn lost(&self) -> Error {
+        self.name(Error::unknown_outcome("the actor ended while it handled the message"))
+    }
+
+    fn name(&self, error: Error) -> Error {
+        error.with("actor", self.route.name()).with("message", self.message)
     }
 }
 
-impl<M: Message> fmt::Debug for Ask<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask").field("message", &M::NAME).field("sent", &self.draft.is_none()).finish()
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(context) = &self.context {
+            context.cancel_token().cancel();
+        }
     }
 }
 
@@ -120,95 +176,8 @@ pub(crate) fn child_of(parent: &CallContext) -> CallContext {
     context
 }
 
-pin_project! {
-    /// An ask on its way.
-    struct Asking<M: Message> {
-        state: Stage,
-        receiver: Option<oneshot::Receiver<Result<M::Reply>>>,
-        #[pin]
-        sleep: Option<time::Sleep>,
-        deadline: Option<Instant>,
-        parent: Option<Cancelled>,
-        call: Call,
-    }
-}
-
-enum Stage {
-    Sending { delivery: Delivery },
-    Waiting,
-    Refused { error: Option<Error> },
-}
-
-/// Cancels its call when it drops unsettled.
-struct Call {
-    context: CallContext,
-    route: Route,
-    message: &'static str,
-    settled: bool,
-}
-
-impl Call {
-    fn lost(&self) -> Error {
-        self.name(Error::unknown_outcome("the actor ended while it handled the message"))
-    }
-
-    fn name(&self, error: Error) -> Error {
-        error.with("actor", self.route.name()).with("message", self.message)
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.context.cancel_token().cancel();
-        }
-    }
-}
-
-impl<M: Message> Asking<M> {
-    fn poll_answer(
-        state: &mut Stage,
-        receiver: &mut Option<oneshot::Receiver<Result<M::Reply>>>,
-        call: &Call,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<M::Reply>> {
-        if let Stage::Sending { delivery } = state {
-            ready!(Pin::new(delivery).poll(cx))?;
-            *state = Stage::Waiting;
-        }
-        if let Stage::Refused { error } = state {
-            let error = error.take().unwrap_or_else(|| call.lost());
-            return Poll::Ready(Err(call.name(error)));
-        }
-        let Some(receiver) = receiver else { return Poll::Ready(Err(call.lost())) };
-        Poll::Ready(match ready!(Pin::new(receiver).poll(cx)) {
-            Ok(outcome) => outcome,
-            Err(_) => Err(call.lost()),
-        })
-    }
-}
-
-impl<M: Message> Future for Asking<M> {
-    type Output = Result<M::Reply>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
-        let mut this = self.project();
-        if let Poll::Ready(outcome) = Self::poll_answer(this.state, this.receiver, this.call, cx) {
-            this.call.settled = true;
-            return Poll::Ready(outcome);
-        }
-        if let Some(parent) = this.parent.as_mut()
-            && Pin::new(parent).poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(this.call.name(Error::cancelled("the call was cancelled"))));
-        }
-        let Some(deadline) = *this.deadline else { return Poll::Pending };
-        if this.sleep.is_none() {
-            this.sleep.set(Some(time::sleep_until(deadline)));
-        }
-        if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
-            ready!(sleep.poll(cx));
-        }
-        Poll::Ready(Err(this.call.name(Error::timeout("no answer in time"))))
+impl<M: Message> fmt::Debug for Ask<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").field("message", &M::NAME).field("sent", &self.message.is_none()).finish()
     }
 }

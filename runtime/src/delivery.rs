@@ -45,7 +45,11 @@ impl Route {
     ) -> Result<(), (Refusal, Envelope)> {
         let head = envelope.head_mut();
         let lane = head.lane;
-        head.sent_ns = slot.ground.clock.coarse();
+        if head.sent_ns == 0 {
+            // A busy drain has read the clock lately; an idle one leaves it to whoever wakes it.
+            let clock = &slot.ground.clock;
+            head.sent_ns = if slot.mailbox.seems_idle() { clock.read() } else { clock.coarse() };
+        }
         if let Some(dropped) = slot.mailbox.offer(envelope, waiter)? {
             slot.bury(dropped, DeadReason::Overflow, full(slot, lane));
         }
@@ -54,14 +58,22 @@ impl Route {
 
     /// Sends without waiting.
     pub(crate) fn try_send(&self, envelope: Envelope) -> Result<()> {
+        let active;
         let slot = match self {
-            Route::Slot(slot) => Arc::clone(slot),
-            Route::Virtual(resolve) => match resolve.active() {
-                Some(slot) => slot,
-                None => return Err(Error::unavailable("the actor is not active").with("actor", resolve.name())),
-            },
+            Route::Slot(slot) => slot,
+            Route::Virtual(resolve) => {
+                let unavailable = || Error::unavailable("the actor is not active").with("actor", resolve.name());
+                active = resolve.active().ok_or_else(unavailable)?;
+                &active
+            }
         };
-        self.offer(&slot, envelope, None).map_err(|(refusal, envelope)| refuse(&slot, refusal, &envelope))
+        self.offer(slot, envelope, None).map_err(|(refusal, envelope)| refuse(slot, refusal, &envelope))
+    }
+
+    /// Sends at once if a slot takes it; what needs waiting, activating or refusing is left to a [`Delivery`].
+    fn send_now(&self, envelope: Envelope) -> Result<(), Envelope> {
+        let Route::Slot(slot) = self else { return Err(envelope) };
+        self.offer(slot, envelope, None).map_err(|(_, envelope)| envelope)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -95,6 +107,27 @@ fn refuse(slot: &Arc<Slot>, refusal: Refusal, envelope: &Envelope) -> Error {
         }
     };
     error.with("message", head.name)
+}
+
+/// One send: straight into the mailbox when it is first polled, by a [`Delivery`] if that is not possible.
+pub(crate) enum Post {
+    New(Envelope),
+    Waiting(Box<Delivery>),
+    Sent,
+}
+
+impl Post {
+    pub(crate) fn poll(&mut self, route: &Route, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Post::Waiting(delivery) = self {
+            return Pin::new(&mut **delivery).poll(cx);
+        }
+        let Post::New(envelope) = std::mem::replace(self, Post::Sent) else { return Poll::Ready(Ok(())) };
+        let Err(envelope) = route.send_now(envelope) else { return Poll::Ready(Ok(())) };
+        let mut delivery = Box::new(Delivery::new(route.clone(), envelope));
+        let poll = Pin::new(&mut *delivery).poll(cx);
+        *self = Post::Waiting(delivery);
+        poll
+    }
 }
 
 /// How often a virtual ref looks for a new activation before it gives up: each round met a passivation.

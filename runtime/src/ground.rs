@@ -143,7 +143,12 @@ impl Clock {
 
     /// Reads the real clock and sets the coarse one.
     pub(crate) fn read(&self) -> u64 {
-        let now = self.since_epoch(time::now());
+        self.set(time::now())
+    }
+
+    /// Sets the coarse clock from a reading made for another reason.
+    pub(crate) fn set(&self, now: Instant) -> u64 {
+        let now = self.since_epoch(now);
         self.coarse_ns.store(now, Ordering::Relaxed);
         now
     }

@@ -12,7 +12,7 @@ use beluga_core::{CallContext, Error, Result};
 
 use crate::address::Address;
 use crate::ask::{Ask, child_of};
-use crate::delivery::{Delivery, Route};
+use crate::delivery::{Delivery, Post, Route};
 use crate::envelope::{CallPacket, StreamPacket};
 use crate::ground::Ground;
 use crate::message::{Message, StreamMessage};
@@ -46,19 +46,20 @@ impl<P: Protocol> Ref<P> {
     ///
     /// # Errors
     /// `overloaded` (a full lane that rejects), `unavailable` (the gate is open), `not_sent` (the actor ended).
-    pub fn tell<M: Message>(&self, message: M) -> Tell
+    pub fn tell<M: Message>(&self, message: M) -> Tell<'_>
     where
         P: Accepts<M>,
     {
-        Tell(Delivery::new(self.route.clone(), CallPacket::boxed(P::INDEX, message, None, None)))
+        Tell { route: &self.route, send: Post::New(CallPacket::boxed(P::INDEX, message, None, None)) }
     }
 
     /// Tells a message on behalf of a call: expired or cancelled, it never runs.
-    pub fn tell_with<M: Message>(&self, message: M, context: &CallContext) -> Tell
+    pub fn tell_with<M: Message>(&self, message: M, context: &CallContext) -> Tell<'_>
     where
         P: Accepts<M>,
     {
-        Tell(Delivery::new(self.route.clone(), CallPacket::boxed(P::INDEX, message, Some(child_of(context)), None)))
+        let envelope = CallPacket::boxed(P::INDEX, message, Some(child_of(context)), None);
+        Tell { route: &self.route, send: Post::New(envelope) }
     }
 
     /// Tells a message without waiting.
@@ -166,19 +167,23 @@ impl<P> fmt::Debug for Ref<P> {
 
 /// The future of [`Ref::tell`]. Dropped before it is ready, the message was not sent.
 #[must_use = "a tell does nothing unless awaited"]
-pub struct Tell(Delivery);
+pub struct Tell<'a> {
+    route: &'a Route,
+    send: Post,
+}
 
-impl Future for Tell {
+impl Future for Tell<'_> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.0).poll(cx)
+        let route = self.route;
+        self.send.poll(route, cx)
     }
 }
 
-impl fmt::Debug for Tell {
+impl fmt::Debug for Tell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tell").finish_non_exhaustive()
+        f.debug_struct("Tell").field("actor", &self.route.name()).finish_non_exhaustive()
     }
 }
 

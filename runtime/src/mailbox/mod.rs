@@ -36,6 +36,7 @@ const NORMAL_PER_BULK: u8 = 8;
 /// Bits of [`Mailbox::hint`]: one per lane, then these. Written under the lock, read without it as a hint.
 const SIGNAL: u8 = 1 << 4;
 const PAUSED: u8 = 1 << 5;
+const IDLE: u8 = 1 << 6;
 const URGENT: u8 = SIGNAL | PAUSED | bit(Lane::Control) | bit(Lane::Interrupt);
 
 const fn bit(lane: Lane) -> u8 {
@@ -57,8 +58,9 @@ pub(crate) enum Refusal {
 pub(crate) enum Next {
     Signal(Signal),
     Message(Envelope),
-    /// The test kit holds the actor.
-    Paused,
+    /// Nothing is there, and the drain is asleep: it must return to its caller until it is woken.
+    Parked,
+    /// Nothing is there, and the drain did not ask to sleep.
     Empty,
 }
 
@@ -111,6 +113,10 @@ pub(crate) struct Batch {
 impl Batch {
     fn is_empty(&self) -> bool {
         self.normal.is_empty() && self.bulk.is_empty()
+    }
+
+    fn is_bulk_turn(&self) -> bool {
+        self.normals_in_a_row >= NORMAL_PER_BULK && !self.bulk.is_empty()
     }
 }
 
@@ -192,11 +198,12 @@ impl Mailbox {
         }
     }
 
-    /// Takes the next thing to do. Only the drain calls it.
-    pub(crate) fn next(&self, batch: &mut Batch) -> Next {
+    /// Takes the next thing to do; if there is none the drain sleeps, unless it only empties its lanes. Only the drain
+    /// calls it.
+    pub(crate) fn next(&self, batch: &mut Batch, waker: &Waker, emptying: bool) -> Next {
         let hint = self.hint.load(Ordering::Relaxed);
         if hint & URGENT == 0 {
-            let bulk_turn = batch.normals_in_a_row >= NORMAL_PER_BULK && !batch.bulk.is_empty();
+            let bulk_turn = batch.is_bulk_turn();
             if !bulk_turn && let Some(envelope) = self.take(batch, Lane::Normal) {
                 return Next::Message(envelope);
             }
@@ -207,42 +214,55 @@ impl Mailbox {
                 return Next::Message(envelope);
             }
         }
-        self.next_locked(batch)
+        self.next_locked(batch, waker, emptying)
     }
 
-    /// The slow path: looks at everything under the lock and refills the batch.
-    fn next_locked(&self, batch: &mut Batch) -> Next {
-        let mut wakers = Vec::new();
-        let next = {
+    /// The slow path: looks at everything under the lock, refills the batch, or goes to sleep in the same step.
+    fn next_locked(&self, batch: &mut Batch, waker: &Waker, emptying: bool) -> Next {
+        let mut freed = Vec::new();
+        let urgent = {
             let mut inner = self.inner.lock();
             inner.parked = Parked::Running;
+            self.lower(IDLE, true);
             if self.hint.load(Ordering::Relaxed) & PAUSED != 0 {
-                return Next::Paused;
+                inner.park(Parked::Awaiting, waker);
+                return Next::Parked;
             }
             if let Some(signal) = inner.signals.pop_front() {
                 self.lower(SIGNAL, inner.signals.is_empty());
                 return Next::Signal(signal);
             }
-            let urgent = [Lane::Control, Lane::Interrupt].into_iter().find_map(|lane| {
-                let envelope = self.pop_locked(&mut inner, lane)?;
-                self.free_places(&mut inner, lane, &mut wakers);
-                Some(envelope)
-            });
+            let urgent = self.take_urgent(&mut inner, &mut freed);
             if urgent.is_none() {
                 for lane in [Lane::Normal, Lane::Bulk] {
                     self.refill(&mut inner, batch, lane);
-                    self.free_places(&mut inner, lane, &mut wakers);
+                    self.free_places(&mut inner, lane, &mut freed);
+                }
+                if batch.is_empty() && !emptying {
+                    inner.park(Parked::Idle, waker);
+                    self.raise(IDLE);
                 }
             }
             urgent
         };
-        wakers.into_iter().for_each(Waker::wake);
-        let first = if batch.normals_in_a_row >= NORMAL_PER_BULK && !batch.bulk.is_empty() {
-            [Lane::Bulk, Lane::Normal]
-        } else {
-            [Lane::Normal, Lane::Bulk]
-        };
-        next.or_else(|| first.into_iter().find_map(|lane| self.take(batch, lane))).map_or(Next::Empty, Next::Message)
+        freed.into_iter().for_each(Waker::wake);
+        if let Some(envelope) = urgent {
+            return Next::Message(envelope);
+        }
+        let lanes = if batch.is_bulk_turn() { [Lane::Bulk, Lane::Normal] } else { [Lane::Normal, Lane::Bulk] };
+        match lanes.into_iter().find_map(|lane| self.take(batch, lane)) {
+            Some(envelope) => Next::Message(envelope),
+            None if emptying => Next::Empty,
+            None => Next::Parked,
+        }
+    }
+
+    fn take_urgent(&self, inner: &mut Inner, freed: &mut Vec<Waker>) -> Option<Envelope> {
+        [Lane::Control, Lane::Interrupt].into_iter().find_map(|lane| {
+            let envelope = self.pop_locked(inner, lane)?;
+            self.free_places(inner, lane, freed);
+            Some(envelope)
+        })
     }
 
     /// Takes the next word of the kernel while a handler awaits.
@@ -256,18 +276,6 @@ impl Mailbox {
         signal
     }
 
-    /// Goes to sleep until anything arrives. Returns false, and does not, if something is there.
-    pub(crate) fn park_idle(&self, batch: &Batch, waker: &Waker) -> bool {
-        let mut inner = self.inner.lock();
-        let paused = self.hint.load(Ordering::Relaxed) & PAUSED != 0;
-        let work = !batch.is_empty() || !inner.signals.is_empty() || inner.queues.iter().any(|queue| !queue.is_empty());
-        if work && !paused {
-            return false;
-        }
-        inner.park(if paused { Parked::Awaiting } else { Parked::Idle }, waker);
-        true
-    }
-
     /// Asks to be woken by signals while a handler awaits. Returns false, and does not, if one is there.
     pub(crate) fn park_awaiting(&self, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
@@ -278,9 +286,9 @@ impl Mailbox {
         true
     }
 
-    /// Returns whether the drain still sleeps: nobody has woken it.
-    pub(crate) fn is_parked(&self) -> bool {
-        self.inner.lock().parked != Parked::Running
+    /// Returns whether the drain seems to sleep with nothing to do, so that a sender reads the clock for it.
+    pub(crate) fn seems_idle(&self) -> bool {
+        self.hint.load(Ordering::Relaxed) & IDLE != 0
     }
 
     /// Returns whether the test kit holds the actor.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use beluga_core::Error;
@@ -20,6 +21,7 @@ use crate::supervise::Plan;
 use crate::time;
 
 use super::Launch;
+use super::hold::Why;
 
 /// After how many messages a drain lets others run.
 const YIELD_MESSAGES: u32 = 128;
@@ -51,6 +53,7 @@ pub(crate) struct Drain {
     pub(super) passivate: bool,
     has_served: bool,
     pub(super) idle_timer: Option<Pin<Box<time::Sleep>>>,
+    pub(super) waker: Waker,
     built: Instant,
     served: u32,
     served_since_ns: u64,
@@ -69,6 +72,7 @@ impl Drain {
             passivate: false,
             has_served: false,
             idle_timer: None,
+            waker: Waker::noop().clone(),
             built: time::now(),
             served: 0,
             served_since_ns: 0,
@@ -77,6 +81,13 @@ impl Drain {
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.incarnation.slot
+    }
+
+    /// Remembers the task's waker, which first polls between two awaits use.
+    pub(super) fn keep_waker(&mut self, cx: &Context<'_>) {
+        if !self.waker.will_wake(cx.waker()) {
+            self.waker.clone_from(cx.waker());
+        }
     }
 
     /// Takes the word of the kernel.
@@ -131,7 +142,7 @@ impl Drain {
         }
         if let Some(context) = &head.context {
             // Without a deadline `check` does not look at the time, and the clock is not read.
-            let now = if context.deadline().is_some() { time::now() } else { self.built };
+            let now = if context.deadline().is_some() { self.read_clock() } else { self.built };
             if let Err(error) = context.check(now) {
                 let error = error.with("actor", self.slot().name()).with("message", head.name);
                 self.slot().bury(envelope, DeadReason::Expired, error);
@@ -165,6 +176,27 @@ impl Drain {
         handled.store(handled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
+    /// Names the poison message and returns how the incarnation ends.
+    pub(super) fn poisoned(&mut self, text: String) -> ExitReason {
+        let text: Arc<str> = Arc::from(text);
+        let message = self.guard.hand.as_ref().map(|hand| hand.head.name);
+        self.slot().stats.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(actor = %self.slot().name(), message, panic = %text, "a handler panicked");
+        self.guard.bury_hand(DeadReason::Panicked, Some(Arc::clone(&text)));
+        ExitReason::Panicked { text, message }
+    }
+
+    /// Names a message whose handler had to be dropped and returns how the incarnation ends.
+    pub(super) fn abandoned(&mut self, why: Why) -> ExitReason {
+        let message = self.guard.hand.as_ref().map_or("", |hand| hand.head.name);
+        self.guard.bury_hand(DeadReason::Abandoned, None);
+        if why == Why::Stopped {
+            return ExitReason::Stopped;
+        }
+        let error = Error::internal("a handler went on after its call was cancelled").with("message", message);
+        ExitReason::failed(&error)
+    }
+
     /// Returns whether others should run now.
     pub(super) fn is_due_to_yield(&mut self) -> bool {
         self.served += 1;
@@ -179,10 +211,16 @@ impl Drain {
         due
     }
 
-    /// Starts a new stretch of work.
+    /// Starts a new stretch of work. Whoever woke the drain has set the coarse clock.
     pub(super) fn rested(&mut self) {
         self.served = 0;
-        self.served_since_ns = self.slot().ground.clock.read();
+        self.served_since_ns = self.slot().ground.clock.coarse();
+    }
+
+    fn read_clock(&self) -> Instant {
+        let now = time::now();
+        self.slot().ground.clock.set(now);
+        now
     }
 
     /// Cancels what the handler in hand does for its call, and what no call stands behind.

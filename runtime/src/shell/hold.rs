@@ -33,13 +33,18 @@ pub(super) enum Why {
 }
 
 /// Polls `work` to its end. Ready at once, it costs one poll; only a pending one is watched.
-pub(super) async fn hold(drain: &mut Drain, mut work: Placed<'_>, limit: Option<Duration>) -> Held {
+///
+/// With `polled` the work is known to be pending in this very poll of the task.
+pub(super) async fn hold(drain: &mut Drain, mut work: Placed<'_>, limit: Option<Duration>, mut polled: bool) -> Held {
     let mut watch: Option<Box<Watch>> = None;
     let held = poll_fn(|cx| {
+        drain.keep_waker(cx);
         if drain.slot().mailbox.is_paused() && drain.slot().mailbox.park_awaiting(cx.waker()) {
             return Poll::Pending;
         }
-        if let Poll::Ready(outcome) = work.poll(cx) {
+        if !std::mem::take(&mut polled)
+            && let Poll::Ready(outcome) = work.poll(cx)
+        {
             return Poll::Ready(match outcome {
                 Ok(()) => Held::Done,
                 Err(panic) => Held::Panicked(task::panic_text(panic.as_ref())),

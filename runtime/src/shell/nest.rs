@@ -66,12 +66,17 @@ impl Nest {
 impl Placed<'_> {
     /// Polls the future; a panic in it is caught. Must not be called again after it was ready or panicked.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<dyn Any + Send>>> {
-        // SAFETY: the future is alive until `drop` and never moves: it lies in a box and is only dropped in place.
-        let future = unsafe { Pin::new_unchecked(self.future.as_mut()) };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| self.poll_raw(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }
+    }
+
+    /// Polls the future without catching its panic. Must not be called again after it was ready or panicked.
+    pub fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: the future is alive until `drop` and never moves: it lies in a box and is only dropped in place.
+        let future = unsafe { Pin::new_unchecked(self.future.as_mut()) };
+        future.poll(cx)
     }
 }
 

@@ -14,10 +14,9 @@ use pin_project_lite::pin_project;
 use super::Dispatch;
 use super::drain::{Drain, Ending, Notice};
 use super::hold::{Held, Why, hold};
-use super::nest::Nest;
+use super::nest::{Nest, Placed};
 use crate::actor::{Actor, StopReason};
 use crate::cx::{Cx, Wish};
-use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
 use crate::exit::ExitReason;
 use crate::incarnation::end_children;
@@ -72,7 +71,7 @@ async fn start<A: Actor>(
     let limit = drain.slot().settings.graces.start;
     let held = {
         let starting = value.started(cx);
-        hold(drain, nest.place(async move { *slot = starting.await }), Some(limit)).await
+        hold(drain, nest.place(async move { *slot = starting.await }), Some(limit), false).await
     };
     match held {
         Held::Done => outcome.map_err(|error| ExitReason::start_failed(&error))?,
@@ -117,32 +116,40 @@ async fn serve<A: Actor>(
             }
             continue;
         }
-        let incarnation = Arc::clone(&drain.incarnation);
-        match incarnation.slot.mailbox.next(&mut drain.guard.batch) {
+        let emptying = drain.is_draining();
+        match drain.incarnation.slot.mailbox.next(&mut drain.guard.batch, &drain.waker, emptying) {
             Next::Signal(signal) => drain.on_signal(signal),
             Next::Message(envelope) => {
-                if let Err(reason) = handle(drain, table, value, cx, nest, envelope).await {
+                let Some(envelope) = drain.admit(envelope) else { continue };
+                let held = match first_poll(drain, table, value, cx, nest, envelope) {
+                    First::Done => Held::Done,
+                    First::Panicked(text) => Held::Panicked(text),
+                    First::Pending(work) => hold(drain, work, None, true).await,
+                };
+                cx.carried = None;
+                if let Err(reason) = conclude(drain, cx, held) {
                     return reason;
                 }
                 if drain.is_due_to_yield() {
                     tokio::task::yield_now().await;
                 }
             }
-            Next::Empty if drain.is_draining() => return ExitReason::Stopped,
-            Next::Empty if drain.passivate && value.may_passivate() && drain.try_passivate() => {}
-            Next::Empty | Next::Paused => {
-                refresh_status(drain, value);
-                drain.passivate = Idle { drain, parked: false }.await == Rest::TimeToLeave;
-                drain.rested();
+            Next::Empty => return ExitReason::Stopped,
+            Next::Parked => {
+                if !(drain.passivate && value.may_passivate() && drain.try_passivate()) {
+                    refresh_status(drain, value);
+                    drain.passivate = Idle { drain, slept: false }.await == Rest::TimeToLeave;
+                    drain.rested();
+                }
             }
         }
     }
 }
 
-/// Sleeps until the mailbox has something, or the actor has been idle for as long as its family allows.
+/// Sleeps until the mailbox wakes it, or the actor has been idle for as long as its family allows.
 struct Idle<'a> {
     drain: &'a mut Drain,
-    parked: bool,
+    slept: bool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -156,85 +163,72 @@ impl Future for Idle<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Rest> {
         let this = &mut *self;
-        let slot = Arc::clone(this.drain.slot());
-        let idle_since = &slot.stats.idle_since_ns;
-        let idle_after = slot.settings.idle_after;
-        if this.parked {
-            let timer = this.drain.idle_timer.as_mut();
-            if idle_after.is_some() && timer.is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
-                this.drain.idle_timer = None;
-                return Poll::Ready(Rest::TimeToLeave);
-            }
-            if slot.mailbox.is_parked() {
-                return Poll::Pending;
-            }
-            idle_since.store(0, Ordering::Relaxed);
-            return Poll::Ready(Rest::Woken);
-        }
-        if let Some(limit) = idle_after {
-            let timer = this.drain.idle_timer.get_or_insert_with(|| Box::pin(time::sleep(limit)));
+        this.drain.keep_waker(cx);
+        let Some(limit) = this.drain.slot().settings.idle_after else {
+            return if std::mem::replace(&mut this.slept, true) { Poll::Ready(Rest::Woken) } else { Poll::Pending };
+        };
+        let timer = this.drain.idle_timer.get_or_insert_with(|| Box::pin(time::sleep(limit)));
+        if !this.slept {
             timer.as_mut().reset((time::now() + limit.min(time::SLEEP_MAX)).into());
-            if timer.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Rest::TimeToLeave);
-            }
         }
-        idle_since.store(slot.ground.clock.coarse(), Ordering::Relaxed);
-        this.parked = slot.mailbox.park_idle(&this.drain.guard.batch, cx.waker());
-        if this.parked {
+        let is_late = timer.as_mut().poll(cx).is_ready();
+        let slot = this.drain.slot();
+        if !is_late && !this.slept {
+            slot.stats.idle_since_ns.store(slot.ground.clock.coarse(), Ordering::Relaxed);
+            this.slept = true;
             return Poll::Pending;
         }
-        idle_since.store(0, Ordering::Relaxed);
-        Poll::Ready(Rest::Woken)
+        slot.stats.idle_since_ns.store(0, Ordering::Relaxed);
+        Poll::Ready(if is_late { Rest::TimeToLeave } else { Rest::Woken })
     }
 }
 
-async fn handle<A: Actor>(
-    drain: &mut Drain,
+/// What the first poll of a handler gave.
+enum First<'a> {
+    Done,
+    Panicked(String),
+    Pending(Placed<'a>),
+}
+
+/// Builds the handler's future and polls it once; most are done with that.
+fn first_poll<'a, A: Actor>(
+    drain: &Drain,
     table: &'static [Dispatch<A>],
-    value: &mut A,
-    cx: &mut Cx<A>,
-    nest: &mut Nest,
+    value: &'a mut A,
+    cx: &'a mut Cx<A>,
+    nest: &'a mut Nest,
     envelope: Envelope,
-) -> Result<(), ExitReason> {
-    let Some(envelope) = drain.admit(envelope) else { return Ok(()) };
-    let (name, index) = (envelope.head().name, usize::from(envelope.head().index));
+) -> First<'a> {
     cx.carried = drain.guard.hand.as_ref().and_then(|hand| hand.head.context.clone());
-    let Some(dispatch) = table.get(index) else {
-        envelope.refuse(Error::internal("the protocol and the actor disagree").with("message", name));
-        return Ok(());
-    };
-    let held = match catch_unwind(AssertUnwindSafe(|| dispatch(value, envelope, cx, nest))) {
-        Ok(Some(work)) => hold(drain, work, None).await,
-        Ok(None) => Held::Panicked("the protocol and the actor disagree".to_owned()),
-        Err(panic) => Held::Panicked(task::panic_text(panic.as_ref())),
-    };
-    cx.carried = None;
+    let dispatch = table.get(usize::from(envelope.head().index));
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        let mut work = dispatch.and_then(|dispatch| dispatch(value, envelope, cx, nest))?;
+        match work.poll_raw(&mut Context::from_waker(&drain.waker)) {
+            Poll::Ready(()) => Some(First::Done),
+            Poll::Pending => Some(First::Pending(work)),
+        }
+    }));
+    match polled {
+        Ok(Some(first)) => first,
+        Ok(None) => First::Panicked("the protocol and the actor disagree".to_owned()),
+        Err(panic) => First::Panicked(task::panic_text(panic.as_ref())),
+    }
+}
+
+/// Settles the message in hand by how its handler ended. An error ends the incarnation.
+fn conclude<A: Actor>(drain: &mut Drain, cx: &mut Cx<A>, held: Held) -> Result<(), ExitReason> {
     match held {
         Held::Done => {
             drain.done();
             heed_wish(drain, cx);
             Ok(())
         }
-        Held::Panicked(text) => {
-            let text: Arc<str> = Arc::from(text);
-            drain.slot().stats.panics.fetch_add(1, Ordering::Relaxed);
-            drain.guard.bury_hand(DeadReason::Panicked, Some(Arc::clone(&text)));
-            tracing::error!(actor = %drain.slot().name(), message = name, panic = %text, "a handler panicked");
-            Err(ExitReason::Panicked { text, message: Some(name) })
-        }
+        Held::Panicked(text) => Err(drain.poisoned(text)),
         Held::Dropped(Why::Cancelled) if drain.slot().settings.cancel_safe => {
             drain.done();
             Ok(())
         }
-        Held::Dropped(why) => {
-            drain.guard.bury_hand(DeadReason::Abandoned, None);
-            Err(if why == Why::Stopped {
-                ExitReason::Stopped
-            } else {
-                let error = Error::internal("a handler went on after its call was cancelled").with("message", name);
-                ExitReason::failed(&error)
-            })
-        }
+        Held::Dropped(why) => Err(drain.abandoned(why)),
     }
 }
 
@@ -246,9 +240,9 @@ async fn tell_notice<A: Actor>(
     notice: Notice,
 ) -> Result<(), ExitReason> {
     let held = match notice {
-        Notice::ChildExited(exit) => hold(drain, nest.place(value.child_exited(exit, cx)), None).await,
+        Notice::ChildExited(exit) => hold(drain, nest.place(value.child_exited(exit, cx)), None, false).await,
         Notice::WatchedExited(address, reason) => {
-            hold(drain, nest.place(value.watched_exited(address, reason, cx)), None).await
+            hold(drain, nest.place(value.watched_exited(address, reason, cx)), None, false).await
         }
     };
     match held {
@@ -293,7 +287,7 @@ async fn end<A: Actor>(
             _ => StopReason::Own,
         };
         let patience = drain.stop_patience();
-        if let Held::Panicked(text) = hold(drain, nest.place(value.stopping(cx, why)), Some(patience)).await {
+        if let Held::Panicked(text) = hold(drain, nest.place(value.stopping(cx, why)), Some(patience), false).await {
             reason = ExitReason::Panicked { text: Arc::from(text), message: None };
         }
     }
