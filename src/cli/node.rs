@@ -1,12 +1,12 @@
 //! `beluga node`: runs until it is told to stop.
 
-use beluga::config::Environment;
+use beluga::config::{Config, Environment, Sources};
 use beluga::node::{Claim, DataDir, Listen, Node};
 use beluga::telemetry::Telemetry;
 use beluga_core::{Error, Result};
 
 use super::args::{Common, NodeOptions};
-use super::{Failure, load};
+use super::{Failure, sources};
 
 /// The exit code of a node that was told twice.
 const HURRIED: i32 = 1;
@@ -18,7 +18,8 @@ pub(super) async fn run(
     options: NodeOptions,
     telemetry: &Telemetry,
 ) -> Result<(), Failure> {
-    let mut config = load(common, environment)?;
+    let sources = sources(common, environment)?;
+    let mut config = Config::load(&sources)?;
     if let Some(address) = options.http {
         config.http.addr = address;
     }
@@ -30,7 +31,7 @@ pub(super) async fn run(
     tracing::debug!(config = %config.masked(), "the configuration in force");
     let _upkeep = telemetry.metrics().upkeep();
     let mut node = Node::start(config, environment, directory, &options.name).await?;
-    let outcome = serve(&mut node, common, environment, options.insecure_http, telemetry, &mut stop).await;
+    let outcome = serve(&mut node, common, &sources, options.insecure_http, telemetry, &mut stop).await;
     let ended = tokio::select! {
         ended = node.shutdown() => ended,
         () = stop.wait() => {
@@ -48,12 +49,12 @@ pub(super) async fn run(
 async fn serve(
     node: &mut Node,
     common: &Common,
-    environment: &Environment,
+    sources: &Sources,
     insecure: bool,
     telemetry: &Telemetry,
     stop: &mut Stop,
 ) -> Result<(), Failure> {
-    let listen = Listen { insecure, ..Listen::configured(node.config(), environment, telemetry)? };
+    let listen = Listen { insecure, ..Listen::configured(node.config(), sources.environment(), telemetry)? };
     let url = node.listen(listen).await?;
     println!("listening on {url}");
     let resumed = node.resume().await?;
@@ -61,7 +62,7 @@ async fn serve(
         tracing::info!(turns = resumed, "open turns are taken up again");
     }
     if let Some(path) = common.config_file() {
-        node.watch(&path, environment)?;
+        node.watch(&path, sources)?;
     }
     tracing::info!(%url, "the node is ready");
     stop.wait().await;

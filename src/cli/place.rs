@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use beluga::config::{Config, DEFAULT_AGENT, Environment};
 use beluga::node::{Claim, DataDir, Node, Owner};
-use beluga_actors::session::Invoke;
-use beluga_core::{AgentName, BoxStream, Error, Numbered, Result, SessionId, TenantId};
+use beluga_actors::session::{CURSOR, EventStream, Invoke, Sessions};
+use beluga_core::{AgentName, BoxStream, Error, Numbered, Result, SessionId, TenantId, TurnId};
 use futures_util::StreamExt as _;
 
 use super::Failure;
@@ -74,6 +74,36 @@ fn client(common: &Common, environment: &Environment, url: &str) -> Result<Clien
     Client::new(url, token.as_deref())
 }
 
+/// Follows a turn to its end; where this reader was too slow it goes on at its cursor.
+fn follow(sessions: Sessions, events: EventStream, turn: Option<TurnId>) -> BoxStream<'static, Result<Numbered>> {
+    let reading = (sessions, events, turn, false);
+    futures_util::stream::unfold(reading, |(sessions, mut events, turn, over)| async move {
+        while !over {
+            match events.next().await? {
+                Ok(event) if turn.as_ref().is_some_and(|turn| *turn != event.turn) => {}
+                Ok(event) => {
+                    let over = event.event.is_terminal();
+                    return Some((Ok(event), (sessions, events, turn, over)));
+                }
+                Err(error) => {
+                    let cursor = error.get(CURSOR).and_then(|cursor| cursor.parse().ok());
+                    let session = events.session().clone();
+                    let resumed = match cursor {
+                        Some(cursor) => sessions.events(&TenantId::default(), &session, Some(cursor), true).await,
+                        None => Err(error),
+                    };
+                    match resumed {
+                        Ok(resumed) => events = resumed,
+                        Err(error) => return Some((Err(error), (sessions, events, turn, true))),
+                    }
+                }
+            }
+        }
+        None
+    })
+    .boxed()
+}
+
 impl Place {
     /// Returns the agent to talk to: the named one, else `assistant`, else the only one.
     ///
@@ -116,7 +146,9 @@ impl Place {
                 let mut invoke = Invoke::text(text);
                 invoke.session = session.cloned();
                 let events = node.agents().get(agent)?.stream(invoke).await?;
-                Ok(Turn { session: events.session().clone(), events: events.boxed() })
+                let session = events.session().clone();
+                let turn = events.turn().cloned();
+                Ok(Turn { session, events: follow(node.agents().sessions(), events, turn) })
             }
             Place::Remote(client) => client.stream(agent.as_str(), text, session).await,
         }

@@ -72,6 +72,12 @@ impl Sources {
         Ok(self.text(origin, text))
     }
 
+    /// Returns the TOML text; empty without one.
+    #[must_use]
+    pub fn toml(&self) -> &str {
+        &self.text
+    }
+
     /// Returns the environment.
     #[must_use]
     pub fn environment(&self) -> &Environment {

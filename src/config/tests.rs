@@ -235,7 +235,8 @@ async fn an_edited_file_is_applied_and_a_broken_one_never_is() {
     let path = directory.path().join("beluga.toml");
     std::fs::write(&path, "[http]\nmax_connections = 1\n").unwrap();
     let (applied, seen) = mpsc::channel();
-    let watcher = Watcher::start(&path, Environment::default(), move |config: Config| {
+    let loaded = Sources::new(Environment::default()).file(&path).unwrap();
+    let watcher = Watcher::start(&path, &loaded, move |config: Config| {
         applied.send(config.http.max_connections).unwrap();
     })
     .unwrap();

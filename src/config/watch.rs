@@ -10,7 +10,6 @@ use beluga_runtime::{task, time};
 use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use super::environment::Environment;
 use super::load::{Settings, Sources, load};
 
 /// How long a file must be quiet before it is read.
@@ -27,11 +26,12 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts to watch. `apply` is called with each new value that passed every check.
+    /// Starts to watch. `loaded` is what is in force: a file that differs from its text is looked at once at the start,
+    /// so that no edit falls between loading and watching. `apply` is called with each new value that passed every check.
     ///
     /// # Errors
     /// `config` when the directory cannot be watched.
-    pub fn start<T>(path: &Path, environment: Environment, mut apply: impl FnMut(T) + Send + 'static) -> Result<Self>
+    pub fn start<T>(path: &Path, loaded: &Sources, mut apply: impl FnMut(T) + Send + 'static) -> Result<Self>
     where
         T: Settings + Send + 'static,
     {
@@ -58,7 +58,9 @@ impl Watcher {
         .map_err(refuse)?;
         system.watch(&directory, RecursiveMode::NonRecursive).map_err(refuse)?;
         let path = path.to_path_buf();
-        let mut last = std::fs::read(&path).ok();
+        let environment = loaded.environment().clone();
+        let mut last = Some(loaded.toml().as_bytes().to_vec());
+        changed.notify_one();
         let watching = task::spawn("config.watch", async move {
             loop {
                 changed.notified().await;

@@ -102,7 +102,7 @@ impl Node {
             sampler: listen.sampler,
         };
         let server = ServerSettings { max_connections: http.max_connections, write_timeout: http.write_timeout.get() };
-        let server = Server::bind(listen.address, server).await?;
+        let server = Server::bind(listen.address, server)?;
         let url = url_of(server.address());
         let mut face = Face::new(self.agents.clone(), settings, self.system.random().clone(), self.readiness());
         if let Some(metrics) = listen.metrics {

@@ -12,7 +12,7 @@ use super::agents::{self, Memories};
 use super::models::ModelSet;
 use super::start::Node;
 use super::tools::ToolSet;
-use crate::config::{Config, Environment, Watcher};
+use crate::config::{Config, Environment, Sources, Watcher};
 
 /// How many edits may wait while one is applied; each is whole, so only the last counts.
 const EDITS_WAITING: usize = 8;
@@ -28,20 +28,22 @@ pub(super) struct Applied {
 }
 
 impl Node {
-    /// Watches the configuration file. An edit that passes every check is applied: providers, tools and agents change
+    /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is applied: providers, tools and agents change
     /// for the next turn; `[journal]`, `[http]` and `[limits]` change with the next start. A broken file changes nothing.
     ///
     /// # Errors
     /// `config` when the file cannot be watched.
-    pub fn watch(&mut self, path: &Path, environment: &Environment) -> Result<()> {
+    pub fn watch(&mut self, path: &Path, loaded: &Sources) -> Result<()> {
         let Some(mut applied) = self.applied.take() else { return Ok(()) };
         let (edits, mut waiting) = mpsc::channel(EDITS_WAITING);
-        let watcher = Watcher::start(path, environment.clone(), move |config: Config| {
+        let watcher = Watcher::start(path, loaded, move |config: Config| {
             if edits.try_send(config).is_err() {
                 tracing::warn!("too many edits at once; the configuration is read again with the next one");
             }
         })?;
-        let environment = environment.clone();
+        // What the command line changed is no edit of the file.
+        applied.config = Config::load(loaded)?;
+        let environment = loaded.environment().clone();
         drop(task::spawn("config.apply", async move {
             // Ends with the watcher, which owns the other end.
             while let Some(config) = waiting.recv().await {

@@ -57,6 +57,18 @@ fn a_failed_turn_exits_with_one_and_tells_the_problem() {
 }
 
 #[test]
+fn ask_prints_every_piece_of_a_fast_answer() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    place.write("beluga.toml", vendor.configuration());
+    let here = place.run(&["ask", "flood 1024"]);
+    assert_eq!((here.code, here.stdout.trim_end().len()), (Some(0), 1024 * 1024), "{}", here.stderr);
+    let _node = place.node(&[]);
+    let there = place.run(&["ask", "flood 1024"]);
+    assert_eq!((there.code, there.stdout.trim_end().len()), (Some(0), 1024 * 1024), "{}", there.stderr);
+    assert!(here.stdout == there.stdout);
+}
+
+#[test]
 fn wrong_usage_exits_with_two() {
     let place = Place::new();
     for arguments in

@@ -1,13 +1,11 @@
 //! Streams: order, cursors, many readers, slow readers, readers that leave.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use crate::support::{Place, Reader, text_of, wait_until};
+use crate::support::{NodeProcess, Place, SseItem, text_of, wait_until};
 use crate::vendor::Vendor;
 
-fn vendor_node() -> (Place, Vendor, crate::support::NodeProcess) {
+fn vendor_node() -> (Place, Vendor, NodeProcess) {
     let (place, vendor) = (Place::new(), Vendor::start());
     place.write("beluga.toml", vendor.configuration());
     let node = place.node(&[]);
@@ -127,25 +125,75 @@ fn cancel_ends_the_running_turn() {
     node.post("/api/v1/sessions/nobody/cancel", &json!({})).problem(404, "not_found");
 }
 
-#[test]
-fn a_slow_reader_loses_nothing() {
-    let (_place, _vendor, node) = vendor_node();
-    let mut slow = node.stream(&json!({"input": "flood 4096", "session": "s"}));
-    // The whole turn happens while this reader takes nothing: 4 MiB fit in no buffer on the way.
-    let mut fast = node.events("s", "", None);
-    let whole = text_of(&fast.until("done"));
-    assert_eq!(whole.len(), 4096 * 1024);
-    let mut events = slow.rest();
-    for _ in 0..10 {
+/// Reads a turn to its end, taking it up again at its cursor each time the node cuts this reader off.
+/// Returns the events and how often that happened.
+fn read_on(node: &NodeProcess, session: &str, mut events: Vec<SseItem>) -> (Vec<SseItem>, usize) {
+    for cuts in 0..1000 {
         if events.iter().any(|event| event.event == "done") {
-            break;
+            return (events, cuts);
         }
+        let failed = events.iter().find(|event| event.event == "error");
+        assert_eq!(failed.map(|event| &event.data["error"]), None);
         let cursor = events.iter().filter_map(|event| event.id).next_back();
-        let mut reader: Reader = node.events("s", "?follow=false", cursor);
-        events.extend(reader.rest());
+        let mut reader = node.events(session, "", cursor);
+        while let Some(item) = reader.item() {
+            let told = item.comment.clone();
+            events.extend(item.id.is_some().then_some(item));
+            if events.last().is_some_and(|event| event.event == "done" || event.event == "error") {
+                break;
+            }
+            if let Some((_, named)) = told.as_deref().and_then(|comment| comment.split_once("Last-Event-ID: ")) {
+                let seen = events.iter().filter_map(|event| event.id).next_back().or(cursor);
+                assert_eq!(named.parse().ok(), seen.or(Some(0)), "the node names the cursor the reader has");
+            }
+        }
     }
-    assert_eq!(text_of(&events).len(), whole.len());
-    assert!(text_of(&events) == whole, "no gap and nothing twice");
+    panic!("no end after 1000 readers");
+}
+
+fn assert_whole(events: &[SseItem]) {
+    let numbers: Vec<u64> = events.iter().filter_map(|event| event.id).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "nothing twice");
+    let text = text_of(events);
+    assert_eq!(text.len(), 2048 * 1024);
+    for (number, piece) in text.as_bytes().chunks(1024).enumerate() {
+        assert!(piece.starts_with(format!("{number:08}").as_bytes()), "a gap at {number}");
+    }
+}
+
+/// 2 MiB: more than fits in the buffers on the way, less than the most an answer may have.
+#[test]
+fn a_slow_reader_is_cut_off_with_its_cursor_and_resumes_without_a_gap() {
+    let (_place, vendor, node) = vendor_node();
+    let mut slow = node.stream(&json!({"input": "stall 2048", "session": "s"}));
+    wait_until(|| (vendor.flooded() == 1).then_some(())).expect("the session takes everything though nobody reads");
+    let mut events = Vec::new();
+    let mut farewell = None;
+    while let Some(item) = slow.item() {
+        farewell = item.comment.clone();
+        events.extend(item.id.is_some().then_some(item));
+    }
+    let farewell = farewell.expect("a comment is the last word");
+    assert!(farewell.starts_with("overloaded; go on with Last-Event-ID: "), "{farewell}");
+    assert!(events.len() < 2048, "it was cut off, not fed from memory");
+    assert_whole(&read_on(&node, "s", events).0);
+}
+
+#[test]
+fn a_reader_that_comes_back_late_is_served_from_the_journal() {
+    let (_place, _vendor, node) = vendor_node();
+    let slow = node.stream(&json!({"input": "flood 2048", "session": "s"}));
+    assert_whole(&read_on(&node, "s", Vec::new()).0);
+    let mut slow = slow;
+    let events: Vec<SseItem> = std::iter::from_fn(|| slow.item()).filter(|item| item.id.is_some()).collect();
+    assert_whole(&read_on(&node, "s", events).0);
+}
+
+#[test]
+fn an_invoke_is_answered_however_fast_the_vendor_is() {
+    let (_place, _vendor, node) = vendor_node();
+    let reply = node.invoke(&json!({"input": "flood 2048"})).json();
+    assert_eq!(reply["result"].as_str().map(str::len), Some(2048 * 1024), "{}", reply["detail"]);
 }
 
 #[test]
@@ -153,12 +201,9 @@ fn a_reader_that_takes_nothing_is_disconnected() {
     let (place, vendor) = (Place::new(), Vendor::start());
     place.write("beluga.toml", format!("{}[http]\nwrite_timeout = \"300ms\"\n", vendor.configuration()));
     let node = place.node(&[]);
-    let mut slow = node.stream(&json!({"input": "flood 16384", "session": "s"}));
-    node.events("s", "", None).until("done");
-    std::thread::sleep(Duration::from_millis(1500));
-    let events = slow.rest();
-    assert_ne!(events.last().map(|event| event.event.as_str()), Some("done"), "the connection was cut");
-    let cursor = events.iter().filter_map(|event| event.id).next_back();
-    let rest = node.events("s", "?follow=false", cursor).rest();
-    assert_eq!(text_of(&events).len() + text_of(&rest).len(), 16384 * 1024);
+    let _slow = node.stream(&json!({"input": "flood 2048", "session": "s"}));
+    read_on(&node, "s", Vec::new());
+    // The connection that asks is one itself.
+    let alone = || node.get("/metrics").text().contains("beluga_http_connections 1\n");
+    wait_until(|| alone().then_some(())).expect("the connection that took nothing is closed");
 }

@@ -1,7 +1,7 @@
 //! A vendor of models in this process, OpenAI-compatible: what it answers stands in the question.
 //!
 //! The last user message decides: `say X` answers X; `slow N` N words, one every 100 ms; `flood N` N pieces of 1 KiB at
-//! once; `hang` nothing, until the client hangs up; `refuse CODE` that status.
+//! once, `stall N` too and waits before the end; `hang` nothing, until the client hangs up; `refuse CODE` that status.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,6 +18,8 @@ pub(crate) struct Seen {
     pub(crate) requests: AtomicUsize,
     /// Requests whose client hung up before the answer's end.
     pub(crate) hung_up: AtomicUsize,
+    /// Answers whose pieces were all taken.
+    pub(crate) flooded: AtomicUsize,
 }
 
 /// A running vendor; its thread ends with the test.
@@ -54,6 +56,10 @@ impl Vendor {
         self.seen.hung_up.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn flooded(&self) -> usize {
+        self.seen.flooded.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.seen.requests.load(Ordering::SeqCst)
     }
@@ -63,7 +69,7 @@ fn serve(stream: TcpStream, seen: &Seen) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(question) = read_question(&mut reader) {
         seen.requests.fetch_add(1, Ordering::SeqCst);
-        if answer(&stream, &mut reader, &question).is_err() {
+        if answer(&stream, &mut reader, &question, seen).is_err() {
             seen.hung_up.fetch_add(1, Ordering::SeqCst);
             return;
         }
@@ -96,7 +102,12 @@ fn read_question(reader: &mut BufReader<TcpStream>) -> Option<String> {
     }
 }
 
-fn answer(mut stream: &TcpStream, reader: &mut BufReader<TcpStream>, question: &str) -> std::io::Result<()> {
+fn answer(
+    mut stream: &TcpStream,
+    reader: &mut BufReader<TcpStream>,
+    question: &str,
+    seen: &Seen,
+) -> std::io::Result<()> {
     let (verb, rest) = question.split_once(' ').unwrap_or((question, ""));
     let count: usize = rest.parse().unwrap_or(1);
     if verb == "refuse" {
@@ -120,9 +131,13 @@ fn answer(mut stream: &TcpStream, reader: &mut BufReader<TcpStream>, question: &
                 std::thread::sleep(Duration::from_millis(100));
             }
         }
-        "flood" => {
+        "flood" | "stall" => {
             for number in 0..count {
                 piece(stream, &format!("{number:08}{}", "x".repeat(1016)))?;
+            }
+            seen.flooded.fetch_add(1, Ordering::SeqCst);
+            if verb == "stall" {
+                std::thread::sleep(Duration::from_secs(3));
             }
         }
         _ => piece(stream, rest)?,

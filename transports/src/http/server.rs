@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt as _;
 
@@ -30,6 +30,12 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
+
+/// The most bytes the system keeps for a reader that is slow.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// How long the listener rests when the system has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,6 +61,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     settings: ServerSettings,
+    slots: Arc<Semaphore>,
 }
 
 impl Server {
@@ -62,13 +69,14 @@ impl Server {
     ///
     /// # Errors
     /// `config` names the address and why it cannot be used.
-    pub async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Self> {
+    pub fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Self> {
         let refuse = |error: io::Error| {
             Error::config(format!("cannot listen on {address}: {error}")).with_op("http.bind").with_source(error)
         };
-        let listener = TcpListener::bind(address).await.map_err(refuse)?;
+        let listener = listen(address).map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
-        Ok(Self { listener, address, settings })
+        let slots = settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        Ok(Self { listener, address, settings, slots: Arc::new(Semaphore::new(slots)) })
     }
 
     /// Returns the address with its real port.
@@ -80,7 +88,6 @@ impl Server {
     /// Serves until `stop` is cancelled, then accepts no more, waits until the open connections have answered what they were asked, at
     /// most `grace`, and disconnects the rest.
     pub async fn serve(&self, router: Router, stop: CancelToken, grace: Duration) {
-        let slots = Arc::new(Semaphore::new(self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let graceful = GracefulShutdown::new();
         let dead = CancelToken::new();
         let builder = builder();
@@ -88,7 +95,7 @@ impl Server {
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                accepted = self.accept(&slots) => accepted,
+                accepted = self.accept() => accepted,
             };
             let Some((stream, peer, slot)) = accepted else { break };
             let connection = Connection {
@@ -107,8 +114,8 @@ impl Server {
     }
 
     /// Waits for a free slot, then for a connection. `None` if no slot will come free any more.
-    async fn accept(&self, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    async fn accept(&self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => return Some((stream, peer, slot)),
@@ -127,6 +134,18 @@ impl Server {
             }
         }
     }
+}
+
+/// Binds with a bounded send buffer, which accepted connections inherit: the system would keep megabytes for each reader
+/// that takes nothing.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted node takes its port back at once; on Windows the option would let two processes share it.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn builder() -> Builder<TokioExecutor> {
@@ -157,6 +176,7 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, watcher: Watcher, dead: CancelToken) {
+        let _counted = Counted::new();
         // An event is written when it is there, not when a packet is full.
         if let Err(error) = self.stream.set_nodelay(true) {
             tracing::debug!(%error, "the connection keeps its delay");
@@ -179,5 +199,22 @@ impl Connection {
             }
             () = dead.cancelled() => {}
         }
+    }
+}
+
+/// Counts an open connection in the metrics until it drops.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new() -> Self {
+        let gauge = metrics::gauge!("beluga_http_connections");
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
