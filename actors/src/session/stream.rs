@@ -69,7 +69,13 @@ impl EventStream {
         journal: Arc<dyn Journal>,
         stream: StreamKey,
     ) -> Self {
-        Self { session, turn, cursor: after, until, reader, journal, stream, phase: Phase::Live, cancel: None }
+        let hub = reader.hub();
+        // One that comes back where it was cut off waits for the record, or it would be cut off again and again.
+        let phase = match hub.lost_after(after) {
+            Some(number) if hub.recorded() <= after => Phase::Waiting { number },
+            _ => Phase::Live,
+        };
+        Self { session, turn, cursor: after, until, reader, journal, stream, phase, cancel: None }
     }
 
     /// Cancels the turn if the stream is dropped before it ended.
