@@ -76,7 +76,7 @@ fn a_client_that_hangs_up_cancels_its_invoke() {
     wait_until(|| (vendor.requests() == 1).then_some(())).unwrap();
     drop(connection);
     wait_until(|| (vendor.hung_up() == 1).then_some(())).expect("the vendor's request is closed");
-    let events = node.events("s", "?follow=false", None).until("error");
+    let events = node.events("s", "", None).until("error");
     assert_eq!(events.last().unwrap().data["error"]["code"], "cancelled");
     assert_eq!(node.invoke(&json!({"input": "say on", "session": "s"})).json()["result"], "on");
 }
