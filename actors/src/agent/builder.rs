@@ -18,7 +18,6 @@ pub struct Agent;
 
 impl Agent {
     /// Starts the definition of an agent. The name is `[A-Za-z0-9_-]{1,64}`.
-    #[must_use]
     pub fn builder(name: impl Into<String>) -> AgentBuilder {
         AgentBuilder {
             name: name.into(),

@@ -48,7 +48,6 @@ impl AgentRef {
     }
 
     /// Asks a question: `agent.ask("…").await?` gives the whole answer.
-    #[must_use]
     pub fn ask(&self, text: impl Into<String>) -> Ask {
         Ask { agent: self.clone(), invoke: Invoke::text(text), within: None }
     }

@@ -47,7 +47,7 @@ impl ModelState {
         Self {
             admission: Admission::new(policy.admission.max(1)),
             concurrency: policy.max_concurrent.map(|max| Concurrency::new(max.max(1), WAITING_MAX)),
-            rate: policy.rate.clone().map(RateLimiter::new),
+            rate: policy.rate.map(RateLimiter::new),
             totals: Totals::default(),
             model,
             policy,
@@ -81,7 +81,7 @@ impl Actor for ModelActor {
             tenant_limits: None,
             concurrency: state.concurrency.clone(),
             rate_limit: state.rate.clone(),
-            timeout: state.policy.timeout.clone(),
+            timeout: state.policy.timeout,
         };
         let provider = Arc::new(ModelService(Arc::clone(&state.model)));
         self.service = Some(stack.stack(provider, cx.system().random()));
