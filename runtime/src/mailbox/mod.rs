@@ -11,10 +11,12 @@
 //! or meets the shut door and keeps its envelope. A waiter registers in the critical section in which it saw the
 //! lane full, and places become free only in a critical section (the next batch) that wakes every waiter.
 
+mod inner;
 mod settings;
 mod signal;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Instant;
@@ -24,6 +26,8 @@ use parking_lot::Mutex;
 use crate::envelope::Envelope;
 use crate::message::Lane;
 
+pub(crate) use inner::Batch;
+use inner::{Door, Inner, Parked};
 pub use settings::{LaneSettings, Lanes, Overflow};
 pub(crate) use signal::{Signal, Stop};
 
@@ -64,23 +68,6 @@ pub(crate) enum Next {
     Empty,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Open,
-    Gated(Instant),
-    Closed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parked {
-    /// Nobody is to be woken.
-    Running,
-    /// Everything wakes.
-    Idle,
-    /// Only signals wake: a handler awaits.
-    Awaiting,
-}
-
 pub(crate) struct Mailbox {
     hint: AtomicU8,
     /// How many messages of each lane left the mailbox; written by the drain only (by whoever closes it, after).
@@ -91,35 +78,6 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
 }
 
-struct Inner {
-    door: Door,
-    parked: Parked,
-    waker: Option<Waker>,
-    queues: [VecDeque<Envelope>; Lane::COUNT],
-    pushed: [u64; Lane::COUNT],
-    signals: VecDeque<Signal>,
-    waiters: BTreeMap<u64, (Lane, Waker)>,
-    next_waiter: u64,
-}
-
-/// The messages a drain took out and has not handled.
-#[derive(Default)]
-pub(crate) struct Batch {
-    normal: VecDeque<Envelope>,
-    bulk: VecDeque<Envelope>,
-    normals_in_a_row: u8,
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.normal.is_empty() && self.bulk.is_empty()
-    }
-
-    fn is_bulk_turn(&self) -> bool {
-        self.normals_in_a_row >= NORMAL_PER_BULK && !self.bulk.is_empty()
-    }
-}
-
 impl Mailbox {
     pub(crate) fn new(settings: Lanes) -> Self {
         Self {
@@ -127,16 +85,7 @@ impl Mailbox {
             popped: Default::default(),
             oldest_ns: AtomicU64::new(0),
             settings,
-            inner: Mutex::new(Inner {
-                door: Door::Open,
-                parked: Parked::Running,
-                waker: None,
-                queues: Default::default(),
-                pushed: [0; Lane::COUNT],
-                signals: VecDeque::new(),
-                waiters: BTreeMap::new(),
-                next_waiter: 0,
-            }),
+            inner: Mutex::new(Inner::default()),
         }
     }
 
@@ -483,42 +432,5 @@ impl Mailbox {
         if condition {
             self.hint.store(self.hint.load(Ordering::Relaxed) & !bits, Ordering::Relaxed);
         }
-    }
-}
-
-impl Inner {
-    fn push(&mut self, lane: Lane, envelope: Envelope) {
-        if let (Some(queue), Some(pushed)) = (self.queues.get_mut(lane as usize), self.pushed.get_mut(lane as usize)) {
-            queue.push_back(envelope);
-            *pushed += 1;
-        }
-    }
-
-    fn register(&mut self, key: &mut Option<u64>, lane: Lane, waker: &Waker) {
-        let key = *key.get_or_insert_with(|| {
-            self.next_waiter += 1;
-            self.next_waiter
-        });
-        self.waiters.insert(key, (lane, waker.clone()));
-    }
-
-    fn park(&mut self, parked: Parked, waker: &Waker) {
-        self.parked = parked;
-        match &mut self.waker {
-            Some(current) => current.clone_from(waker),
-            None => self.waker = Some(waker.clone()),
-        }
-    }
-
-    fn wake_for_message(&mut self) -> Option<Waker> {
-        if self.parked == Parked::Idle { self.wake() } else { None }
-    }
-
-    fn wake(&mut self) -> Option<Waker> {
-        if self.parked == Parked::Running {
-            return None;
-        }
-        self.parked = Parked::Running;
-        self.waker.clone()
     }
 }
