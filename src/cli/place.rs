@@ -78,7 +78,10 @@ fn client(common: &Common, environment: &Environment, url: &str) -> Result<Clien
 fn follow(sessions: Sessions, events: EventStream, turn: Option<TurnId>) -> BoxStream<'static, Result<Numbered>> {
     let reading = (sessions, events, turn, false);
     futures_util::stream::unfold(reading, |(sessions, mut events, turn, over)| async move {
-        while !over {
+        if over {
+            return None;
+        }
+        loop {
             match events.next().await? {
                 Ok(event) if turn.as_ref().is_some_and(|turn| *turn != event.turn) => {}
                 Ok(event) => {
@@ -99,7 +102,6 @@ fn follow(sessions: Sessions, events: EventStream, turn: Option<TurnId>) -> BoxS
                 }
             }
         }
-        None
     })
     .boxed()
 }
@@ -167,10 +169,10 @@ impl Place {
 
     /// Ends what runs in this process, in order.
     pub(super) async fn close(self) {
-        if let Place::Local(node) = self {
-            if let Err(error) = node.shutdown().await {
-                tracing::warn!(%error, "the end was not clean");
-            }
+        if let Place::Local(node) = self
+            && let Err(error) = node.shutdown().await
+        {
+            tracing::warn!(%error, "the end was not clean");
         }
     }
 }

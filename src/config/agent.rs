@@ -12,7 +12,7 @@ use super::{DEFAULT_PROVIDER, hint};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentSettings {
-    /// The name of a provider, the X of [providers.X]; may be left out where there is only one, or one named "default".
+    /// The name of a provider, the X of providers.X; may be left out where there is only one, or one named "default".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Names of providers that are asked, in order, when the model is unavailable.
@@ -35,7 +35,7 @@ pub struct AgentSettings {
     #[schemars(length(max = 32))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub handoffs: Vec<HandoffSettings>,
-    /// The tiers of memory it has: "core", "recall"; those of [memory] where absent, [] for none.
+    /// The tiers of memory it has: "core", "recall"; those of memory.tiers where absent, none for an empty list.
     #[schemars(length(max = 2))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Vec<MemoryTier>>,

@@ -1,5 +1,7 @@
 //! What there is without a configuration: one agent, and a provider the environment chooses.
 
+use beluga_providers::llm::{OPENAI, OPENAI_COMPATIBLE};
+
 use super::agent::AgentSettings;
 use super::environment::Environment;
 use super::provider::ProviderSettings;
@@ -21,11 +23,19 @@ const CHOICES: [(&str, &str); 5] = [
 ];
 
 /// Returns the provider the environment chooses: `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `OPENAI_BASE_URL` (a
-/// compatible server, no key needed), `GROQ_API_KEY`, `DEEPSEEK_API_KEY`, in this order; else the offline model.
+/// compatible server, no key needed; `OPENAI_MODEL` names its model), `GROQ_API_KEY`, `DEEPSEEK_API_KEY`, in this
+/// order; else the offline model.
 #[must_use]
 pub fn provider_from_environment(environment: &Environment) -> ProviderSettings {
     let chosen = CHOICES.iter().find(|(variable, _)| environment.get(variable).is_some());
-    ProviderSettings::new(chosen.map_or("offline", |(_, kind)| kind))
+    let mut settings = ProviderSettings::new(chosen.map_or("offline", |(_, kind)| kind));
+    if settings.kind == OPENAI_COMPATIBLE.name {
+        // Many such servers have one model and take any name for it.
+        let model = environment.get("OPENAI_MODEL").or(OPENAI.default_model);
+        settings.model = model.map(str::to_owned);
+        settings.base_url = environment.get("OPENAI_BASE_URL").map(str::to_owned);
+    }
+    settings
 }
 
 /// Returns the agent there is without a configuration.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use beluga_providers::llm::OPENAI_COMPATIBLE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,6 +85,13 @@ impl ProviderSettings {
             check.problem(&at("kind"), message, hint::unknown(&self.kind, &kinds));
             return;
         };
+        if self.kind == OPENAI_COMPATIBLE.name {
+            for (field, value) in [("model", &self.model), ("base_url", &self.base_url)] {
+                if value.is_none() {
+                    check.problem(&at(field), "is required for this kind", None);
+                }
+            }
+        }
         if let Some(variable) = &self.api_key_env {
             check.variable(&at("api_key_env"), variable);
             return;

@@ -143,11 +143,11 @@ impl Found<'_> {
                 self.note(&path.key(key), "is required".to_owned(), hint);
             }
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-                self.none_of(error, path, context);
+                self.none_of(error, &path, context);
             }
             ValidationErrorKind::Enum { options } => {
                 let known: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-                self.not_one_of(path, error.instance(), &known);
+                self.not_one_of(&path, error.instance(), &known);
             }
             _ => {
                 let hint = self.description(&path);
@@ -174,7 +174,7 @@ impl Found<'_> {
     }
 
     /// Explains a value that fits no variant by the variant it most likely meant.
-    fn none_of(&mut self, error: &ValidationError<'_>, path: Path, context: &[Vec<ValidationError<'static>>]) {
+    fn none_of(&mut self, error: &ValidationError<'_>, path: &Path, context: &[Vec<ValidationError<'static>>]) {
         let words: Vec<&str> = context
             .iter()
             .flatten()
@@ -195,20 +195,20 @@ impl Found<'_> {
         match meant {
             Some(errors) => errors.iter().for_each(|inner| self.add(inner)),
             None => {
-                let hint = self.description(&path);
+                let hint = self.description(path);
                 self.wrong.push(path.clone());
-                self.note(&path, format!("{} is not allowed here", kind_of(error.instance())), hint);
+                self.note(path, format!("{} is not allowed here", kind_of(error.instance())), hint);
             }
         }
     }
 
-    fn not_one_of(&mut self, path: Path, value: &Value, known: &[&str]) {
+    fn not_one_of(&mut self, path: &Path, value: &Value, known: &[&str]) {
         let (message, hint) = match value.as_str() {
             Some(word) => (format!("unknown value \"{}\"", shorten(word)), hint::unknown(word, known)),
             None => (format!("{} is not allowed here", kind_of(value)), Some(format!("known: {}", known.join(", ")))),
         };
         self.wrong.push(path.clone());
-        self.note(&path, message, hint);
+        self.note(path, message, hint);
     }
 
     fn description(&self, path: &Path) -> Option<String> {

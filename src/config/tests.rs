@@ -38,6 +38,10 @@ fn the_environment_chooses_the_provider_in_a_documented_order() {
     let kind = |pairs: &[(&str, &str)]| read_with("", pairs).unwrap().providers["default"].kind.clone();
     assert_eq!(kind(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")]), "openai-compatible");
     assert_eq!(kind(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("OPENAI_API_KEY", "sk-1")]), "openai");
+    let compatible = read_with("", &[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("OPENAI_MODEL", "mine")]).unwrap();
+    let compatible = &compatible.providers["default"];
+    assert_eq!(compatible.base_url.as_deref(), Some("http://127.0.0.1:1/v1"));
+    assert_eq!(compatible.model.as_deref(), Some("mine"));
     assert_eq!(kind(&[("OPENAI_API_KEY", "sk-1"), ("ANTHROPIC_API_KEY", "sk-2")]), "anthropic");
     assert_eq!(kind(&[("OPENAI_API_KEY", "")]), "offline");
     assert_eq!(kind(&[("OPENAI_API_KEY", "sk-1"), ("BELUGA__PROVIDERS__DEFAULT__KIND", "offline")]), "offline");
@@ -139,8 +143,14 @@ fn a_missing_key_names_the_variable() {
 }
 
 #[test]
+fn a_compatible_server_needs_an_address_and_a_model() {
+    let (paths, _) = refused("[providers.m]\nkind = \"openai-compatible\"\n");
+    assert_eq!(paths, ["providers.m.model", "providers.m.base_url"]);
+}
+
+#[test]
 fn an_address_with_credentials_is_refused() {
-    let toml = "[providers.m]\nkind = \"openai-compatible\"\nbase_url = \"http://user:pa55@h/v1\"\n";
+    let toml = "[providers.m]\nkind = \"openai-compatible\"\nmodel = \"m\"\nbase_url = \"http://user:pa55@h/v1\"\n";
     let (paths, text) = refused(toml);
     assert_eq!(paths, ["providers.m.base_url"]);
     assert!(!text.contains("pa55"));

@@ -57,6 +57,15 @@ fn a_failed_turn_exits_with_one_and_tells_the_problem() {
 }
 
 #[test]
+fn a_compatible_server_in_the_environment_answers_without_a_key() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    let mut command = place.command(&["ask", "say from the server"]);
+    command.env("OPENAI_BASE_URL", vendor.url());
+    let answer = outcome(command);
+    assert_eq!((answer.code, answer.stdout.trim()), (Some(0), "from the server"), "{answer:?}");
+}
+
+#[test]
 fn ask_prints_every_piece_of_a_fast_answer() {
     let (place, vendor) = (Place::new(), Vendor::start());
     place.write("beluga.toml", vendor.configuration());

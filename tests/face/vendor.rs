@@ -37,18 +37,22 @@ impl Vendor {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let seen = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &seen));
+                std::thread::spawn(move || serve(&stream, &seen));
             }
         });
         Self { address, seen }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
     /// Returns a configuration with this vendor behind the agent `assistant`.
     pub(crate) fn configuration(&self) -> String {
         format!(
-            "[providers.main]\nkind = \"openai-compatible\"\nmodel = \"played\"\nbase_url = \"http://{}/v1\"\n\
+            "[providers.main]\nkind = \"openai-compatible\"\nmodel = \"played\"\nbase_url = \"{}\"\n\
              retry = {{ attempts = 1 }}\n[agents.assistant]\nmemory = []\n",
-            self.address
+            self.url()
         )
     }
 
@@ -65,11 +69,11 @@ impl Vendor {
     }
 }
 
-fn serve(stream: TcpStream, seen: &Seen) {
+fn serve(stream: &TcpStream, seen: &Seen) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(question) = read_question(&mut reader) {
         seen.requests.fetch_add(1, Ordering::SeqCst);
-        if answer(&stream, &mut reader, &question, seen).is_err() {
+        if answer(stream, &mut reader, &question, seen).is_err() {
             seen.hung_up.fetch_add(1, Ordering::SeqCst);
             return;
         }

@@ -18,8 +18,8 @@
 //! **Hanging up.** A client that hangs up cancels its invoke, unless it gave an `Idempotency-Key`: then it is expected
 //! back. A streamed turn goes on without its reader unless it asked for `cancel_on_disconnect`.
 //!
-//! **Limits**: [`FaceSettings`] and the constants of this room. A reader that takes no bytes for
-//! [`FaceSettings::write_timeout`] is disconnected; one that falls behind is cut off with a comment that names its
+//! **Limits**: [`FaceSettings`], [`ServerSettings`] and the constants of this room. A reader that takes no bytes for
+//! [`ServerSettings::write_timeout`] is disconnected; one that falls behind is cut off with a comment that names its
 //! cursor, and resumes there without a gap.
 //!
 //! Not here: the choice of the address, TLS (put a proxy in front).
