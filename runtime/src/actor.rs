@@ -1,6 +1,9 @@
 //! How an actor reacts: the traits its author implements.
 
+use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use beluga_core::Result;
 use serde_json::Value;
@@ -27,6 +30,44 @@ pub enum StopReason {
     Passivated,
     /// The system shuts down, or the parent ends.
     Shutdown,
+}
+
+/// What introspection asks for an actor's status, whenever somebody looks, from any thread.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use beluga_runtime::StatusSource;
+///
+/// let calls = Arc::new(AtomicU64::new(3));
+/// let source = StatusSource::new({
+///     let calls = Arc::clone(&calls);
+///     move || serde_json::json!({"calls": calls.load(Ordering::Relaxed)})
+/// });
+/// calls.store(4, Ordering::Relaxed);
+/// assert_eq!(source.read(), serde_json::json!({"calls": 4}));
+/// ```
+#[derive(Clone)]
+pub struct StatusSource(Arc<dyn Fn() -> Value + Send + Sync>);
+
+impl StatusSource {
+    /// Makes a source of a function, which must be cheap, must not block and must not give secrets away.
+    #[must_use]
+    pub fn new(read: impl Fn() -> Value + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// Returns the status now; null if the function panics.
+    #[must_use]
+    pub fn read(&self) -> Value {
+        catch_unwind(AssertUnwindSafe(|| (self.0)())).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for StatusSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusSource").finish_non_exhaustive()
+    }
 }
 
 /// A unit of state that handles one message at a time.
@@ -114,9 +155,10 @@ pub trait Actor: Sized + Send + 'static {
         true
     }
 
-    /// Returns what introspection shows. Called after each batch of messages; must be cheap and without secrets.
-    fn status(&self) -> Value {
-        Value::Null
+    /// Returns where introspection asks for the actor's status. Called once per incarnation, after
+    /// [`started`](Self::started); nothing is computed before somebody looks.
+    fn status(&self) -> Option<StatusSource> {
+        None
     }
 }
 

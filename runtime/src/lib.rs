@@ -47,7 +47,7 @@ pub mod time;
 mod timer;
 mod topic;
 
-pub use actor::{Actor, DeferredHandler, Handler, StopReason, StreamHandler};
+pub use actor::{Actor, DeferredHandler, Handler, StatusSource, StopReason, StreamHandler};
 pub use address::Address;
 pub use ask::Ask;
 pub use backoff::Backoff;

@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 use beluga_core::{Error, Result};
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
-use crate::actor::StopReason;
+use crate::actor::{StatusSource, StopReason};
 use crate::address::Address;
 use crate::breaker::Breaker;
 use crate::cell::{self, Cell};
@@ -69,7 +68,7 @@ pub(crate) struct Slot {
     pub(crate) mailbox: Mailbox,
     pub(crate) stats: Stats,
     pub(crate) breaker: Option<Arc<Breaker>>,
-    pub(crate) status: Mutex<Value>,
+    pub(crate) status: Mutex<Option<StatusSource>>,
     kind: &'static str,
     protocol: TypeId,
     recipe: Mutex<Option<Arc<dyn Incarnate>>>,
@@ -100,6 +99,8 @@ pub(crate) struct Life {
     pub(crate) cell: Option<Cell>,
     pub(crate) incarnation: Option<Arc<Incarnation>>,
     pub(crate) window: RestartWindow,
+    /// Whether any incarnation has started. Before, a failure is the spawner's and no case for a restart.
+    pub(crate) proven: bool,
     /// Whether the end for good has begun.
     pub(crate) ended: bool,
 }
@@ -137,7 +138,7 @@ impl Slot {
             settings,
             mailbox: Mailbox::new(settings.lanes),
             stats: Stats::default(),
-            status: Mutex::new(Value::Null),
+            status: Mutex::new(None),
             recipe: Mutex::new(Some(recipe)),
             life: Mutex::new(Life {
                 phase: Phase::Down,
@@ -146,6 +147,7 @@ impl Slot {
                 cell: None,
                 incarnation: None,
                 window: RestartWindow::new(settings.intensity),
+                proven: false,
                 ended: false,
             }),
             changed: Notify::new(),
@@ -215,6 +217,7 @@ impl Slot {
         if life.phase != Phase::Gone {
             life.phase = phase;
         }
+        life.proven |= phase == Phase::Running;
         drop(life);
         self.changed.notify_waiters();
     }
@@ -274,6 +277,8 @@ impl Slot {
             self.mailbox.clear_signals();
         }
         self.stats.hand_since_ns.store(0, Ordering::Relaxed);
+        // After a kill the source may still hold what the value held.
+        drop(self.status.lock().take());
         self.changed.notify_waiters();
         match self.supervisor() {
             Some(parent) => parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), reason)),

@@ -1,10 +1,11 @@
 //! How an agent reacts: it supervises its sessions and takes handoffs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use beluga_core::{AgentName, Error, Result};
-use beluga_runtime::{Actor, Cx, Handler, Silent, task};
-use serde_json::{Value, json};
+use beluga_runtime::{Actor, Cx, Handler, Silent, StatusSource, task};
+use serde_json::json;
 
 use super::handoff::HANDOFFS_MAX;
 use super::message::{AcceptHandoff, AgentProtocol};
@@ -23,12 +24,12 @@ pub(crate) struct AgentActor {
     name: AgentName,
     shared: Arc<Shared>,
     incarnation: u64,
-    handoffs: u64,
+    handoffs: Arc<AtomicU64>,
 }
 
 impl AgentActor {
     pub(crate) fn new(name: AgentName, shared: Arc<Shared>, incarnation: u64) -> Self {
-        Self { name, shared, incarnation, handoffs: 0 }
+        Self { name, shared, incarnation, handoffs: Arc::default() }
     }
 }
 
@@ -49,14 +50,17 @@ impl Actor for AgentActor {
         Ok(())
     }
 
-    fn status(&self) -> Value {
-        let spec = self.shared.agents.spec(&self.name).ok();
-        json!({
-            "agent": self.name,
-            "model": spec.as_ref().map(|spec| spec.model.info().model),
-            "tools": spec.as_ref().map(|spec| spec.tool_names()),
-            "handoffs_taken": self.handoffs,
-        })
+    fn status(&self) -> Option<StatusSource> {
+        let (name, shared, handoffs) = (self.name.clone(), Arc::clone(&self.shared), Arc::clone(&self.handoffs));
+        Some(StatusSource::new(move || {
+            let spec = shared.agents.spec(&name).ok();
+            json!({
+                "agent": name,
+                "model": spec.as_ref().map(|spec| spec.model.info().model),
+                "tools": spec.as_ref().map(|spec| spec.tool_names()),
+                "handoffs_taken": handoffs.load(Ordering::Relaxed),
+            })
+        }))
     }
 }
 
@@ -65,7 +69,7 @@ impl Handler<AcceptHandoff> for AgentActor {
         if notice.hops > HANDOFFS_MAX {
             return Err(Error::overloaded(format!("a turn makes at most {HANDOFFS_MAX} handoffs")));
         }
-        self.handoffs += 1;
+        self.handoffs.fetch_add(1, Ordering::Relaxed);
         tracing::info!(from = %notice.from, to = %notice.to, mode = ?notice.mode, hops = notice.hops, "handoff");
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use beluga_core::{ChatModel, Error, ModelChunk, ModelRequest, Result, Usage};
 use beluga_runtime::service::{Admission, Concurrency, ProviderStack, RateLimiter, SharedService};
-use beluga_runtime::{Actor, Cx, Silent, Sink, StreamHandler};
+use beluga_runtime::{Actor, Cx, Silent, Sink, StatusSource, StreamHandler};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -55,6 +55,18 @@ impl ModelState {
     }
 }
 
+impl ModelState {
+    fn status(&self) -> Value {
+        let (info, totals) = (self.model.info(), &self.totals);
+        json!({
+            "provider": info.provider, "model": info.model, "in_flight": self.admission.in_flight(),
+            "calls": totals.calls.load(Ordering::Relaxed), "failures": totals.failures.load(Ordering::Relaxed),
+            "input_tokens": totals.input_tokens.load(Ordering::Relaxed),
+            "output_tokens": totals.output_tokens.load(Ordering::Relaxed),
+        })
+    }
+}
+
 /// The actor of one model.
 pub(crate) struct ModelActor {
     state: Arc<ModelState>,
@@ -88,14 +100,9 @@ impl Actor for ModelActor {
         Ok(())
     }
 
-    fn status(&self) -> Value {
-        let (info, totals) = (self.state.model.info(), &self.state.totals);
-        json!({
-            "provider": info.provider, "model": info.model, "in_flight": self.state.admission.in_flight(),
-            "calls": totals.calls.load(Ordering::Relaxed), "failures": totals.failures.load(Ordering::Relaxed),
-            "input_tokens": totals.input_tokens.load(Ordering::Relaxed),
-            "output_tokens": totals.output_tokens.load(Ordering::Relaxed),
-        })
+    fn status(&self) -> Option<StatusSource> {
+        let state = Arc::clone(&self.state);
+        Some(StatusSource::new(move || state.status()))
     }
 }
 

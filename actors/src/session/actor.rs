@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, StreamKey, SyncLevel, TurnId};
-use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StopReason, task};
-use serde_json::{Value, json};
+use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, StopReason, task};
+use serde_json::json;
 
 use super::directory::{SessionKey, Shared};
 use super::hub::Hub;
@@ -32,6 +33,8 @@ pub(crate) struct SessionActor {
     log: Option<Log>,
     running: Option<Running>,
     waiting: VecDeque<Waiting>,
+    /// How many turns wait, for introspection.
+    waits: Arc<AtomicUsize>,
 }
 
 struct Running {
@@ -47,7 +50,7 @@ struct Waiting {
 
 impl SessionActor {
     pub(crate) fn new(key: SessionKey, shared: Arc<Shared>, hub: Arc<Hub>) -> Self {
-        Self { key, shared, hub, log: None, running: None, waiting: VecDeque::new() }
+        Self { key, shared, hub, log: None, running: None, waiting: VecDeque::new(), waits: Arc::default() }
     }
 
     fn log(&self) -> Result<&Log> {
@@ -81,6 +84,11 @@ impl SessionActor {
     }
 
     fn start_next(&mut self, cx: &mut Cx<Self>) {
+        self.begin_next(cx);
+        self.waits.store(self.waiting.len(), Ordering::Relaxed);
+    }
+
+    fn begin_next(&mut self, cx: &mut Cx<Self>) {
         while self.running.is_none() {
             let Some(Waiting { message, reply, context }) = self.waiting.pop_front() else { return };
             if message.cancel.is_cancelled() || reply.is_closed() {
@@ -216,14 +224,18 @@ impl Actor for SessionActor {
         }
     }
 
-    fn status(&self) -> Value {
-        let Some(log) = &self.log else { return Value::Null };
-        let (agent, turns, messages) = log
-            .read(|history| (history.agent.as_ref().map(ToString::to_string), history.turns, history.messages.len()));
-        json!({
-            "tenant": self.key.tenant, "session": self.key.id, "agent": agent, "turns": turns, "messages": messages,
-            "running": self.running.as_ref().map(|running| running.turn.as_str()), "waiting": self.waiting.len(),
-        })
+    fn status(&self) -> Option<StatusSource> {
+        let (log, key, waits) = (self.log.clone()?, self.key.clone(), Arc::clone(&self.waits));
+        Some(StatusSource::new(move || {
+            log.read(|history| {
+                json!({
+                    "tenant": key.tenant, "session": key.id, "agent": history.agent, "turns": history.turns,
+                    "messages": history.messages.len(),
+                    "running": history.open.as_ref().map(|open| open.turn.as_str()),
+                    "waiting": waits.load(Ordering::Relaxed),
+                })
+            })
+        }))
     }
 }
 

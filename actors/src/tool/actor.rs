@@ -7,7 +7,9 @@ use std::time::Duration;
 use beluga_core::{Error, Result, Tool, ToolContext, ToolOutput};
 use beluga_runtime::telemetry::names::{attribute, operation};
 use beluga_runtime::telemetry::{HopKind, Identity};
-use beluga_runtime::{Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, SystemRandom, hop, task, time};
+use beluga_runtime::{
+    Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, StatusSource, SystemRandom, hop, task, time,
+};
 use serde_json::{Value, json};
 
 use super::hooks::ToolHooks;
@@ -125,12 +127,15 @@ impl Actor for ToolActor {
     type Protocol = ToolProtocol;
     const KIND: &'static str = "tool";
 
-    fn status(&self) -> Value {
-        json!({
-            "tool": self.0.tool.definition().name, "effect": self.0.tool.definition().effect,
-            "in_flight": self.0.in_flight.load(Ordering::Relaxed), "calls": self.0.calls.load(Ordering::Relaxed),
-            "failures": self.0.failures.load(Ordering::Relaxed),
-        })
+    fn status(&self) -> Option<StatusSource> {
+        let state = Arc::clone(&self.0);
+        Some(StatusSource::new(move || {
+            json!({
+                "tool": state.tool.definition().name, "effect": state.tool.definition().effect,
+                "in_flight": state.in_flight.load(Ordering::Relaxed), "calls": state.calls.load(Ordering::Relaxed),
+                "failures": state.failures.load(Ordering::Relaxed),
+            })
+        }))
     }
 }
 

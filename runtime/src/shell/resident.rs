@@ -91,7 +91,7 @@ async fn start<A: Actor>(
     {
         supervisor.mailbox.signal(Signal::ChildUp(Arc::clone(drain.slot())));
     }
-    refresh_status(drain, value);
+    *drain.slot().status.lock() = catch_unwind(AssertUnwindSafe(|| value.status())).unwrap_or_default();
     heed_wish(drain, cx);
     Ok(())
 }
@@ -137,7 +137,6 @@ async fn serve<A: Actor>(
             Next::Empty => return ExitReason::Stopped,
             Next::Parked => {
                 if !(drain.passivate && value.may_passivate() && drain.try_passivate()) {
-                    refresh_status(drain, value);
                     drain.passivate = Idle { drain, slept: false }.await == Rest::TimeToLeave;
                     drain.rested();
                 }
@@ -291,6 +290,9 @@ async fn end<A: Actor>(
             reason = ExitReason::Panicked { text: Arc::from(text), message: None };
         }
     }
+    // The source may hold what the value held.
+    let source = slot.status.lock().take();
+    drop(source);
     drop(value.0.take().map(|last| Value(Some(last))));
     reason
 }
@@ -317,13 +319,6 @@ fn heed_wish<A: Actor>(drain: &mut Drain, cx: &mut Cx<A>) {
             drain.on_signal(Signal::Stop(Stop { reason: StopReason::Own, drain: false, deadline: None }));
         }
         Some(Wish::Fail(error)) => drain.fail(ExitReason::failed(&error)),
-    }
-}
-
-fn refresh_status<A: Actor>(drain: &Drain, value: &A) {
-    let status = catch_unwind(AssertUnwindSafe(|| value.status())).unwrap_or_default();
-    if !status.is_null() {
-        *drain.slot().status.lock() = status;
     }
 }
 

@@ -131,9 +131,15 @@ fn node(slot: &Arc<Slot>, supervisor: Option<&str>, now_ns: u64) -> TreeNode {
             let status = breaker.status();
             BreakerNode { state: status.state, failures: status.failures, opened: status.opened }
         }),
-        status: slot.status.lock().clone(),
+        status: status(slot),
         children: below,
     }
+}
+
+/// Asks the actor's source, outside its lock.
+fn status(slot: &Slot) -> Value {
+    let source = slot.status.lock().clone();
+    source.map(|source| source.read()).unwrap_or_default()
 }
 
 fn jobs_below(jobs: &[(u64, JobRecord)], parent: Option<u64>, supervisor: &str) -> Vec<TreeNode> {

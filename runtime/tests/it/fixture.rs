@@ -1,12 +1,13 @@
 //! Actors the tests share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use beluga_core::{CallContext, Error, Result};
 use beluga_runtime::{
     Actor, Address, ChildExit, Cx, DeferredHandler, ExitReason, Handler, Message, Ref, ReplyPort, Silent, Sink, Spec,
-    StopReason, StreamHandler, protocol,
+    StatusSource, StopReason, StreamHandler, protocol,
 };
 use parking_lot::Mutex;
 
@@ -73,6 +74,8 @@ impl Journal {
 #[derive(Default)]
 pub(crate) struct Counter {
     pub total: u64,
+    /// The total as introspection sees it.
+    pub shown: Arc<AtomicU64>,
     pub journal: Journal,
     /// Set for those who note their life.
     pub name: Option<String>,
@@ -80,7 +83,7 @@ pub(crate) struct Counter {
 
 impl Counter {
     pub(crate) fn noting(journal: &Journal) -> Self {
-        Self { total: 0, journal: journal.clone(), name: None }
+        Self { total: 0, shown: Arc::default(), journal: journal.clone(), name: None }
     }
 }
 
@@ -101,7 +104,7 @@ pub(crate) fn named_as(name: &str, noted: &str, journal: &Journal) -> Spec<Count
     let (journal, noted) = (journal.clone(), noted.to_owned());
     Spec::new(name, move || {
         journal.note(format!("{noted} built"));
-        Counter { total: 0, journal: journal.clone(), name: Some(noted.clone()) }
+        Counter { total: 0, shown: Arc::default(), journal: journal.clone(), name: Some(noted.clone()) }
     })
 }
 
@@ -115,14 +118,16 @@ impl Actor for Counter {
         }
     }
 
-    fn status(&self) -> serde_json::Value {
-        serde_json::json!({ "total": self.total })
+    fn status(&self) -> Option<StatusSource> {
+        let shown = Arc::clone(&self.shown);
+        Some(StatusSource::new(move || serde_json::json!({ "total": shown.load(Ordering::Relaxed) })))
     }
 }
 
 impl Handler<Add> for Counter {
     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
         self.total += n;
+        self.shown.store(self.total, Ordering::Relaxed);
         self.journal.note(n.to_string());
         Ok(self.total)
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use beluga_core::{CancelToken, Result};
-use beluga_runtime::{Actor, Address, Cx, Handler, Message, Silent, Spec, System, protocol};
-use serde_json::{Value, json};
+use beluga_runtime::{Actor, Address, Cx, Handler, Message, Silent, Spec, StatusSource, System, protocol};
+use serde_json::json;
 
 use super::server::Server;
 
@@ -50,8 +50,9 @@ impl Actor for ListenerActor {
         cx.myself().try_tell(Accept)
     }
 
-    fn status(&self) -> Value {
-        json!({ "address": self.serving.server.address().to_string() })
+    fn status(&self) -> Option<StatusSource> {
+        let address = self.serving.server.address().to_string();
+        Some(StatusSource::new(move || json!({ "address": address })))
     }
 }
 

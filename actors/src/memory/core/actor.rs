@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use beluga_core::{Error, MemoryOwner, Result, StateKey, StateScope, StateStore};
-use beluga_runtime::{Actor, Cx, Handler};
-use serde_json::{Value, json};
+use beluga_runtime::{Actor, Cx, Handler, StatusSource};
+use serde_json::json;
 
 use super::message::{BLOCK_MAX_CHARS, Blocks, CoreProtocol, Edit, EditBlock, Forget, Read};
 
@@ -15,7 +16,8 @@ const KEYS_MAX: usize = 64;
 pub(crate) struct CoreActor {
     owner: MemoryOwner,
     state: Arc<dyn StateStore>,
-    blocks: Arc<Blocks>,
+    /// Shared with introspection, which only reads.
+    blocks: Arc<ArcSwap<Blocks>>,
 }
 
 impl CoreActor {
@@ -35,8 +37,8 @@ impl CoreActor {
         let value = serde_json::to_value(&blocks)
             .map_err(|error| Error::internal("core memory is no JSON").with_source(error))?;
         self.state.set(self.key(), value).await?;
-        self.blocks = Arc::new(blocks);
-        Ok(Arc::clone(&self.blocks))
+        self.blocks.store(Arc::new(blocks));
+        Ok(self.blocks.load_full())
     }
 }
 
@@ -48,31 +50,35 @@ impl Actor for CoreActor {
         if let Some(value) = self.state.get(self.key()).await? {
             let blocks = serde_json::from_value(value)
                 .map_err(|error| Error::decode("core memory cannot be read").with_source(error))?;
-            self.blocks = Arc::new(blocks);
+            self.blocks.store(Arc::new(blocks));
         }
         Ok(())
     }
 
-    fn status(&self) -> Value {
-        json!({
-            "tenant": self.owner.tenant, "agent": self.owner.agent,
-            "persona_chars": self.blocks.persona.chars().count(), "human_chars": self.blocks.human.chars().count(),
-        })
+    fn status(&self) -> Option<StatusSource> {
+        let (owner, blocks) = (self.owner.clone(), Arc::clone(&self.blocks));
+        Some(StatusSource::new(move || {
+            let blocks = blocks.load();
+            json!({
+                "tenant": owner.tenant, "agent": owner.agent,
+                "persona_chars": blocks.persona.chars().count(), "human_chars": blocks.human.chars().count(),
+            })
+        }))
     }
 }
 
 impl Handler<Read> for CoreActor {
     async fn handle(&mut self, _: Read, _cx: &mut Cx<Self>) -> Result<Arc<Blocks>> {
-        Ok(Arc::clone(&self.blocks))
+        Ok(self.blocks.load_full())
     }
 }
 
 impl Handler<EditBlock> for CoreActor {
     async fn handle(&mut self, message: EditBlock, _cx: &mut Cx<Self>) -> Result<Arc<Blocks>> {
-        if message.key.as_ref().is_some_and(|key| self.blocks.applied.contains(key)) {
-            return Ok(Arc::clone(&self.blocks));
+        if message.key.as_ref().is_some_and(|key| self.blocks.load().applied.contains(key)) {
+            return Ok(self.blocks.load_full());
         }
-        let mut blocks = (*self.blocks).clone();
+        let mut blocks = Blocks::clone(&self.blocks.load());
         let text = edited(blocks.block(message.block), message.edit)?;
         *blocks.block_mut(message.block) = text;
         if let Some(key) = message.key {
@@ -87,7 +93,7 @@ impl Handler<EditBlock> for CoreActor {
 impl Handler<Forget> for CoreActor {
     async fn handle(&mut self, _: Forget, _cx: &mut Cx<Self>) -> Result<()> {
         self.state.delete(self.key()).await?;
-        self.blocks = Arc::default();
+        self.blocks.store(Arc::default());
         Ok(())
     }
 }

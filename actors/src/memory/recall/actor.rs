@@ -1,10 +1,11 @@
 //! How recall memory reacts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use beluga_core::{ChatMessage, Exchange, MemoryOwner, MessageStore, Recollection, Result};
-use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, task};
-use serde_json::{Value, json};
+use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, task};
+use serde_json::json;
 
 use super::message::{Forget, RecallProtocol, Save, Search};
 
@@ -15,12 +16,12 @@ const INDEXED_MAX_CHARS: usize = 16_384;
 pub(crate) struct RecallActor {
     owner: MemoryOwner,
     messages: Arc<dyn MessageStore>,
-    saved: u64,
+    saved: Arc<AtomicU64>,
 }
 
 impl RecallActor {
     pub(crate) fn new(owner: MemoryOwner, messages: Arc<dyn MessageStore>) -> Self {
-        Self { owner, messages, saved: 0 }
+        Self { owner, messages, saved: Arc::default() }
     }
 }
 
@@ -28,15 +29,18 @@ impl Actor for RecallActor {
     type Protocol = RecallProtocol;
     const KIND: &'static str = "recall_memory";
 
-    fn status(&self) -> Value {
-        json!({"tenant": self.owner.tenant, "agent": self.owner.agent, "saved": self.saved})
+    fn status(&self) -> Option<StatusSource> {
+        let (owner, saved) = (self.owner.clone(), Arc::clone(&self.saved));
+        Some(StatusSource::new(
+            move || json!({"tenant": owner.tenant, "agent": owner.agent, "saved": saved.load(Ordering::Relaxed)}),
+        ))
     }
 }
 
 impl Handler<Save> for RecallActor {
     async fn handle(&mut self, Save(exchange): Save, _cx: &mut Cx<Self>) -> Result<()> {
         self.messages.append(exchange.owner.clone(), entries(&exchange)).await?;
-        self.saved += 1;
+        self.saved.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
