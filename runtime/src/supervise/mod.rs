@@ -62,6 +62,7 @@ impl Drain {
             Fate::Live => {}
         }
         let again = match settings.restart {
+            _ if !life.proven => false,
             Restart::Permanent => true,
             Restart::Transient => reason.is_failure(),
             Restart::Temporary => false,

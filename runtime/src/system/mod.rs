@@ -231,8 +231,6 @@ pub(crate) async fn spawn_child<P: Protocol>(
         children.list.push(Arc::clone(&slot));
     }
     let (ack, started) = oneshot::channel();
-    // Until it has started its failure is the spawner's, not a case for a restart.
-    slot.life.lock().fate = Fate::Live;
     slot.launch(Some(ack), false);
     let mut unstarted = Unstarted(Some(Arc::clone(&slot)));
     match started.await {

@@ -255,3 +255,42 @@ fn a_breaker_of_the_slot_survives_restarts_and_half_open_admits_exactly_n() {
         system.shutdown(GRACE).await.unwrap();
     });
 }
+
+#[test]
+fn a_first_start_that_fails_is_tried_once_on_any_thread() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let system = testkit::system("threads", 5);
+        let built = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        for _ in 0..200 {
+            let count = std::sync::Arc::clone(&built);
+            let lame = move || {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                Lame { starts: false }
+            };
+            assert_eq!(system.spawn("lame", lame).await.unwrap_err().code(), Code::Config);
+        }
+        assert_eq!(built.load(std::sync::atomic::Ordering::SeqCst), 200);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_gated_actor_can_be_stopped_and_answers_what_waits() {
+    testkit::run(5, |system| async move {
+        let spec = Spec::new("counter", Counter::default)
+            .intensity(Intensity { max_restarts: 0, window: Duration::from_secs(60) });
+        let counter = system.spawn_with(spec).await.unwrap();
+        testkit::pause(&system, "counter");
+        let waiting = beluga_runtime::task::spawn("test", counter.ask(Add(1)));
+        settle().await;
+        assert!(kill(&system, "counter"));
+        settle().await;
+        assert_eq!(system.snapshot().unwrap().find("counter").unwrap().state, Phase::Gated);
+        assert_eq!(system.snapshot().unwrap().find("counter").unwrap().lanes.normal, 1, "what was accepted waits");
+        counter.stop();
+        counter.address().unwrap().gone().await;
+        assert_eq!(waiting.await.unwrap().unwrap_err().code(), Code::NotSent);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
