@@ -9,6 +9,8 @@
 mod agents;
 mod data_dir;
 mod face;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod models;
 mod registry;
 mod reload;

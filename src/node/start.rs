@@ -45,7 +45,7 @@ impl Node {
     pub async fn start(config: Config, environment: &Environment, directory: DataDir, name: &str) -> Result<Self> {
         let system = System::builder(name).shutdown_grace(SYSTEM_GRACE).build()?;
         let host: Arc<dyn Host> = system.host();
-        let open = stores::open(&config.journal, &directory, &host)?;
+        let open = stores::open(&config.journal, &directory, &host, environment)?;
         let mut models = ModelSet::new(Models::start(&system).await?, Arc::clone(&host))?;
         let settings = Settings {
             idle_after: config.limits.session_idle.get(),

@@ -8,7 +8,7 @@ use beluga_providers::memory::{MemoryJournal, MemoryMessages, MemoryState};
 use beluga_providers::sqlite::{Sqlite, SqliteOptions, SyncMode};
 
 use super::data_dir::DataDir;
-use crate::config::{JournalKind, JournalSettings, JournalSync};
+use crate::config::{Environment, JournalKind, JournalSettings, JournalSync};
 
 /// The name of the database in the data directory.
 const DATABASE: &str = "beluga.db";
@@ -24,7 +24,13 @@ pub(super) struct OpenStores {
 ///
 /// # Errors
 /// What the store answers: in use, damaged, read-only, no space.
-pub(super) fn open(settings: &JournalSettings, directory: &DataDir, host: &Arc<dyn Host>) -> Result<OpenStores> {
+pub(super) fn open(
+    settings: &JournalSettings,
+    directory: &DataDir,
+    host: &Arc<dyn Host>,
+    #[cfg_attr(not(feature = "fault-injection"), expect(unused_variables, reason = "only the fault switch asks"))]
+    environment: &Environment,
+) -> Result<OpenStores> {
     match settings.kind {
         JournalKind::Sqlite => {
             let sync = match settings.sync {
@@ -33,6 +39,8 @@ pub(super) fn open(settings: &JournalSettings, directory: &DataDir, host: &Arc<d
                 JournalSync::Off => SyncMode::Off,
             };
             let options = SqliteOptions::new().sync(sync);
+            #[cfg(feature = "fault-injection")]
+            let options = super::fault::inject(options, environment)?;
             let sqlite = Sqlite::open(directory.path().join(DATABASE), options, Arc::clone(host))?;
             let stores = Stores { journal: sqlite.journal(), messages: sqlite.messages(), state: sqlite.state() };
             Ok(OpenStores { stores, sqlite: Some(sqlite) })

@@ -288,19 +288,24 @@ pub(crate) fn connect(
 }
 
 pub(crate) fn read_head(connection: &mut impl BufRead) -> (u16, Vec<(String, String)>) {
+    try_read_head(connection).expect("the server answers")
+}
+
+/// Returns `None` if the server went away before it answered.
+fn try_read_head(connection: &mut impl BufRead) -> Option<(u16, Vec<(String, String)>)> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        connection.read_line(&mut line).unwrap();
+        connection.read_line(&mut line).ok()?;
         if line.trim().is_empty() {
             break;
         }
         lines.push(line.trim().to_owned());
     }
-    let status = lines.first().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let status = lines.first()?.split(' ').nth(1).and_then(|status| status.parse().ok());
     let headers = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-    (status.unwrap_or_else(|| panic!("no status in {lines:?}")), headers)
+    Some((status.unwrap_or_else(|| panic!("no status in {lines:?}")), headers))
 }
 
 fn read_chunk(connection: &mut impl BufRead) -> Option<Vec<u8>> {
@@ -334,9 +339,20 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn open(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        Self::try_open(address, method, path, headers, body).expect("the server answers")
+    }
+
+    /// Returns `None` if the server went away before it answered.
+    pub(crate) fn try_open(
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Self> {
         let mut connection = connect(address, method, path, headers, body);
-        let (status, headers) = read_head(&mut connection);
-        Self { status, headers, connection, pending: String::new() }
+        let (status, headers) = try_read_head(&mut connection)?;
+        Some(Self { status, headers, connection, pending: String::new() })
     }
 
     pub(crate) fn session(&self) -> String {
