@@ -7,6 +7,7 @@
 //! - [`prelude`]: what a program that has agents starts with;
 //! - [`core`]: words and contracts; [`runtime`]: the actor system; [`actors`]: agents, sessions, tools, memory;
 //! - [`providers`]: models, stores and tools behind the contracts; [`transports`]: HTTP.
+#![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod config;
@@ -28,13 +29,15 @@ pub use beluga_actors::testkit;
 pub mod prelude {
     pub use beluga_actors::agent::{Agent, AgentRef, Agents, Persona};
     pub use beluga_actors::session::{EventStream, Invoke, Reply};
+    pub use beluga_actors::tool::builtin::{calculator, clock};
     pub use beluga_actors::tool::typed::tool;
     pub use beluga_core::{
-        CallContext, ChatMessage, ChatModel, Code, Effect, Error, Event, HandoffMode, Result, SessionId, Tool,
-        ToolContext,
+        CallContext, ChatMessage, ChatModel, Code, Effect, Error, Event, HandoffMode, Numbered, Result, SessionId,
+        Tool, ToolContext,
     };
+    pub use beluga_providers::offline::OfflineModel;
     pub use beluga_runtime::{
-        Actor, Cx, Handler, Message, Protocol, Ref, StreamHandler, StreamMessage, System, protocol,
+        Actor, Cx, Handler, Message, Protocol, Ref, Sink, StreamHandler, StreamMessage, System, protocol,
     };
 }
 

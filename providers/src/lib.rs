@@ -2,6 +2,7 @@
 //!
 //! A room per contract and dialect. Facts about a vendor are data (profiles); nothing here knows an actor, and time,
 //! spawning and randomness come from [`beluga_core::Host`].
+#![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod http;

@@ -1,4 +1,5 @@
 //! The actor system of Beluga. It knows no word of AI, no vendor and no wire.
+#![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 // The derive macros name this crate from outside and from within alike.

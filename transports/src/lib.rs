@@ -2,6 +2,7 @@
 //!
 //! A room per protocol. A transport turns requests into calls of agents and sessions and their answers into bytes; it
 //! decides nothing about them, and knows no vendor.
+#![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod http;

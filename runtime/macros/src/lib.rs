@@ -2,6 +2,7 @@
 //!
 //! They expand to paths below `::beluga`, `::beluga_runtime` or `::beluga_core`, whichever the calling crate depends
 //! on; there is no link-time registration.
+#![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod message;
