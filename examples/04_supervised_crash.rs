@@ -40,7 +40,7 @@ struct Number {
 /// Halves a number.
 #[tool(effect = "pure")]
 async fn halve(number: Number) -> Result<u32> {
-    assert!(number.value % 2 == 0, "{} is odd", number.value); // A bug: nobody thought of it.
+    assert!(number.value.is_multiple_of(2), "{} is odd", number.value); // A bug: nobody thought of it.
     Ok(number.value / 2)
 }
 
