@@ -1,7 +1,7 @@
 //! Testing one's own agent: a scripted model says what a model might say, and the test looks at what comes of it.
 //!
 //! In a project these stand in `tests/` under `#[tokio::test(start_paused = true)]`: no network, no key, no waiting.
-#![allow(clippy::indexing_slicing)] // As tests do.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As tests do.
 
 use std::time::Duration;
 
