@@ -233,13 +233,17 @@ pub(crate) async fn spawn_child<P: Protocol>(
     let (ack, started) = oneshot::channel();
     slot.launch(Some(ack), false);
     let mut unstarted = Unstarted(Some(Arc::clone(&slot)));
-    match started.await {
-        Ok(Ok(())) => {
-            unstarted.0 = None;
-            Ok(Ref::to_slot(slot))
-        }
+    let outcome = started.await;
+    if let Ok(Ok(())) = outcome {
+        unstarted.0 = None;
+        return Ok(Ref::to_slot(slot));
+    }
+    drop(unstarted);
+    // The parent may be ending it at the same time; afterwards the name is free.
+    slot.wait_gone().await;
+    match outcome {
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::unavailable("the actor ended while it started").with("actor", name)),
+        _ => Err(Error::unavailable("the actor ended while it started").with("actor", name)),
     }
 }
 
