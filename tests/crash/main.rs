@@ -16,6 +16,7 @@
 mod append;
 mod cursor;
 mod effect;
+mod handoff;
 mod key;
 mod ledger;
 mod model;

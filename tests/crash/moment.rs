@@ -7,7 +7,7 @@ use crate::model::{Answer, Ask};
 use crate::server::Gate;
 use crate::support::{NodeProcess, text_of, wait_until};
 use crate::tools::Tools;
-use crate::world::{SESSION, World, kill, send_stream, side_by_side, stream};
+use crate::world::{SESSION, World, died, kill, send_stream, side_by_side, stream};
 
 /// Says the question again, word by word; the first time it is asked it stops in the middle.
 fn echo_held_once(gate: &Gate) -> impl Fn(&Ask, &Tools) -> Answer + Send + Sync + use<> {
@@ -104,4 +104,75 @@ fn a_stream_that_was_answered_with_200_is_finished_whatever_happens() {
         assert!(world.model.asked() <= 2);
         ledger.check_every_cursor(&node, "after 200");
     });
+}
+
+#[test]
+fn a_cancellation_that_is_durable_holds_after_the_crash() {
+    // The appends: the turn's start, the cancellation, the turn's end.
+    side_by_side(vec!["after:2", "before:3"], |fault| {
+        let world = World::new(echo_held_once(&Gate::default()));
+        let node = world.dying(fault);
+        let mut ledger = Ledger::default();
+        let mut reader = stream(&node, "one two three", "k").unwrap();
+        ledger.read_up_to(&mut reader, 2);
+        let cancel = format!("/api/v1/sessions/{SESSION}/cancel");
+        drop(crate::support::connect(node.address, "POST", &cancel, &[], b""));
+        died(node, fault);
+        ledger.read(&mut reader);
+        let node = world.node();
+        ledger.follow(&node);
+        let end = ledger.seen.last().unwrap();
+        assert_eq!((end.event.as_str(), &end.data["error"]["code"]), ("error", &"cancelled".into()), "{fault}");
+        assert_eq!(world.model.asked(), 1, "{fault}: the model is not asked again");
+        let next = node.invoke(&serde_json::json!({"input": "go on", "session": SESSION}));
+        assert_eq!(next.json()["result"], "go on ", "{fault}");
+    });
+}
+
+#[test]
+fn a_turn_that_kills_every_process_ends_and_the_session_goes_on() {
+    let world = World::new(|ask, _: &Tools| Answer::pieces(ask.question().split(' ')));
+    let node = world.dying("before:2");
+    let mut ledger = Ledger::default();
+    ledger.read(&mut stream(&node, "poison", "k").unwrap());
+    died(node, "the first");
+    // Each successor writes that it goes on, asks the model, and dies at the end of the turn.
+    for successor in 1..=3 {
+        died(world.dying("before:2"), &format!("successor {successor}"));
+    }
+    assert_eq!(world.model.asked(), 4);
+    let node = world.node();
+    ledger.follow(&node);
+    let end = ledger.seen.last().unwrap();
+    assert_eq!((end.event.as_str(), &end.data["error"]["code"]), ("error", &"turn_poisoned".into()), "{ledger:#?}");
+    assert_eq!(world.model.asked(), 4, "the last process asked nobody");
+    let next = node.invoke(&serde_json::json!({"input": "bread", "session": SESSION}));
+    assert_eq!(next.json()["result"], "bread");
+}
+
+#[test]
+fn every_open_session_is_taken_up() {
+    const SESSIONS: usize = 20;
+    let gate = Gate::default();
+    let world = World::new({
+        let gate = gate.clone();
+        move |ask: &Ask, _: &Tools| {
+            let answer = Answer::pieces([ask.question()]);
+            if ask.number <= SESSIONS { answer.hold(0, &gate) } else { answer }
+        }
+    });
+    let node = world.node();
+    let streams: Vec<_> = (0..SESSIONS)
+        .map(|n| node.stream(&serde_json::json!({"input": format!("question {n}"), "session": format!("s{n}")})))
+        .collect();
+    assert!(streams.iter().all(|stream| stream.status == 200));
+    world.model.wait_asked(SESSIONS);
+    kill(node);
+    let node = world.node();
+    world.model.wait_asked(2 * SESSIONS);
+    for n in 0..SESSIONS {
+        let events = node.events(&format!("s{n}"), "", None).until("done");
+        assert_eq!(events.last().unwrap().data["result"], format!("question {n}"));
+    }
+    assert_eq!(world.model.asked(), 2 * SESSIONS);
 }
