@@ -126,8 +126,11 @@ fn only_the_runtime_spawns_and_reads_the_clock() {
 
 #[test]
 fn there_is_no_mutable_global_state() {
-    for word in ["static mut ", "thread_local!", "lazy_static!"] {
-        let found = intruders(ALL, word, &[]);
+    // A thread remembers which actor's code it runs while it polls it, and nothing beyond that.
+    for (word, home) in
+        [("static mut ", &[][..]), ("thread_local!", &["runtime/src/ground.rs"][..]), ("lazy_static!", &[][..])]
+    {
+        let found = intruders(ALL, word, home);
         assert!(found.is_empty(), "{word}:\n{}", found.join("\n"));
     }
 }

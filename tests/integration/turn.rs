@@ -302,3 +302,44 @@ async fn a_session_belongs_to_its_agent_and_its_tenant() {
     assert_eq!(nobody.unwrap_err().code(), Code::NotFound);
     node.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_too_long_ends_the_turn_and_harms_nothing() {
+    let large = "\u{1}".repeat(400_000);
+    let script =
+        [Answer::pieces(vec![large.clone(); 4]), Answer::pieces(vec![large.clone(), large]), Answer::text("short")];
+    let (node, model) = (Node::start().await, ScriptedModel::new(script));
+    let agent = node.agent(&model, |agent| agent).await;
+    let error = agent.ask("go").session(session("s")).await.unwrap_err();
+    assert_eq!(error.code(), Code::BudgetExhausted, "{error}");
+    let error = agent.ask("go").session(session("s")).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidInput, "what the journal refuses ends the turn: {error}");
+    assert_eq!(agent.ask("go").session(session("s")).await.unwrap().result, "short");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_answer_that_is_too_long_is_cut() {
+    let tool =
+        FunctionTool::new(
+            "flood",
+            "Floods.",
+            |_: Word, _cx: ToolContext| async move { Result::Ok("é".repeat(2_000_000)) },
+        );
+    let (node, model) =
+        (Node::start().await, ScriptedModel::new([Answer::call("flood", json!({})), Answer::text("dry")]));
+    let agent = node.agent(&model, |agent| agent.tool(tool)).await;
+    assert_eq!(agent.ask("go").await.unwrap().result, "dry");
+    let told = model.requests()[1].messages[2].results().next().unwrap().text();
+    assert!(told.len() < 2_100_000 && told.ends_with("too long]"));
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invoke_hears_the_end_of_a_fast_model() {
+    let pieces: Vec<String> = (0..5_000).map(|n| format!("{n} ")).collect();
+    let (node, model) = (Node::start().await, ScriptedModel::new([Answer::pieces(pieces.clone())]));
+    let agent = node.agent(&model, |agent| agent).await;
+    assert_eq!(agent.ask("go").await.unwrap().result, pieces.concat());
+    node.stop().await;
+}

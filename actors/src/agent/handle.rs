@@ -58,7 +58,7 @@ impl AgentRef {
     /// What ended the turn; `conflict` for a session of another agent; `overloaded` if too many turns wait.
     pub async fn invoke(&self, invoke: Invoke) -> Result<Reply> {
         let stream = self.stream(invoke.cancel_on_drop(true)).await?;
-        collect(stream).await
+        collect(stream.patient()).await
     }
 
     /// Starts a turn and returns its events once it is durable. The turn goes on without its reader, unless the request

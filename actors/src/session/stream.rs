@@ -33,6 +33,8 @@ pub struct EventStream {
     stream: StreamKey,
     phase: Phase,
     cancel: Option<CancelToken>,
+    /// Whether it waits for the record when it fell behind, in place of being cut off.
+    patient: bool,
 }
 
 /// Where a stream ends.
@@ -75,12 +77,18 @@ impl EventStream {
             Some(number) if hub.recorded() <= after => Phase::Waiting { number },
             _ => Phase::Live,
         };
-        Self { session, turn, cursor: after, until, reader, journal, stream, phase, cancel: None }
+        Self { session, turn, cursor: after, until, reader, journal, stream, phase, cancel: None, patient: false }
     }
 
     /// Cancels the turn if the stream is dropped before it ended.
     pub(crate) fn cancel_on_drop(mut self, cancel: CancelToken) -> Self {
         self.cancel = Some(cancel);
+        self
+    }
+
+    /// Waits for the record of a step it fell behind in, in place of being cut off: for a reader that wants the end.
+    pub(crate) fn patient(mut self) -> Self {
+        self.patient = true;
         self
     }
 
@@ -130,6 +138,11 @@ impl EventStream {
             Next::Event(event) => Poll::Ready(self.hand_out(Arc::unwrap_or_clone(event))),
             Next::InJournal => {
                 self.start_reading();
+                Poll::Ready(None)
+            }
+            Next::Lost if self.patient => {
+                let number = self.reader.hub().lost_after(self.cursor).unwrap_or(self.cursor);
+                self.phase = Phase::Waiting { number };
                 Poll::Ready(None)
             }
             Next::Lost => {

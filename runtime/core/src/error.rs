@@ -259,6 +259,11 @@ impl Error {
     /// Marks a retryable error as used up, so that outer retries stop.
     #[must_use]
     pub fn exhausted(mut self) -> Self {
+        if let Retry::After(wait) = self.0.retry
+            && !wait.is_zero()
+        {
+            self.0.context.push((Cow::Borrowed(RETRY_AFTER_MS), wait.as_millis().to_string()));
+        }
         if self.is_retryable() {
             self.0.retry = Retry::Exhausted;
         }
@@ -326,7 +331,7 @@ impl Error {
             .0
             .context
             .iter()
-            .filter(|(key, _)| key != PARTIAL)
+            .filter(|(key, _)| key != PARTIAL && key != RETRY_AFTER_MS)
             .map(|(key, value)| format!("{key}: {value}"))
             .collect();
         if !shown.is_empty() {
@@ -338,10 +343,12 @@ impl Error {
             status: self.http_status(),
             detail,
             code: self.0.code,
-            retryable: self.is_retryable(),
+            // Tries that are used up here say nothing against a later one from outside.
+            retryable: self.0.retry != Retry::Never,
             retry_after_ms: match self.0.retry {
                 Retry::After(wait) => Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-                _ => None,
+                Retry::Exhausted => self.get(RETRY_AFTER_MS).and_then(|wait| wait.parse().ok()),
+                Retry::Never | Retry::Now => None,
             },
             partial: self.get(PARTIAL).map(str::to_owned),
         }
@@ -356,6 +363,9 @@ impl Error {
 
 /// The context key under which a partial result travels with `budget_exhausted` and `cancelled`.
 pub const PARTIAL: &str = "partial";
+
+/// The context key under which the wait of an exhausted error travels, in milliseconds.
+const RETRY_AFTER_MS: &str = "retry_after_ms";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -512,5 +522,13 @@ mod tests {
     fn exhausted_marks_only_retryable_errors() {
         assert_eq!(Error::timeout("t").exhausted().retry(), Retry::Exhausted);
         assert_eq!(Error::not_found("n").exhausted().retry(), Retry::Never);
+    }
+
+    #[test]
+    fn an_exhausted_error_still_tells_the_outside_when_to_come_back() {
+        let wait = Retry::After(Duration::from_secs(7));
+        let problem = Error::new(Code::RateLimit, "slow down").with_retry(wait).exhausted().problem();
+        assert_eq!((problem.retryable, problem.retry_after_ms), (true, Some(7000)));
+        assert_eq!(problem.detail, "slow down");
     }
 }

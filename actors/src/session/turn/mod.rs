@@ -180,7 +180,10 @@ impl Turn {
     /// Works, then records the end.
     async fn finish(mut self) -> Result<()> {
         match self.work().await {
-            Ok(finished) => self.end(Ok(finished)).await,
+            Ok(finished) => match self.end(Ok(finished)).await {
+                Err(error) if error.code() == Code::InvalidInput => self.end(Err(error)).await,
+                ended => ended,
+            },
             Err(Halt::Turn(error)) => self.end(Err(error)).await,
             Err(Halt::Journal(error)) => Err(error),
         }
@@ -299,14 +302,18 @@ impl Turn {
     }
 
     async fn append(&self, records: Vec<Record>, sync: SyncLevel, mark: Mark) -> Result<(), Halt> {
-        self.log.append(&self.turn, &self.agent, records, sync, mark).await.map_err(Halt::Journal)
+        self.log.append(&self.turn, &self.agent, records, sync, mark).await.map_err(|error| match error.code() {
+            // A clean refusal of what is too large: the turn ends, the journal is fine.
+            Code::InvalidInput => Halt::Turn(error),
+            _ => Halt::Journal(error),
+        })
     }
 
     async fn number(&self) -> Result<u64, Halt> {
         self.log.number(&self.turn, &self.agent).await.map_err(Halt::Journal)
     }
 
-    async fn end(self, finished: Result<Finished>) -> Result<()> {
+    async fn end(&self, finished: Result<Finished>) -> Result<()> {
         self.span.record(attribute::USAGE_INPUT_TOKENS, self.usage.input_tokens);
         self.span.record(attribute::USAGE_OUTPUT_TOKENS, self.usage.output_tokens);
         let mut records = Vec::new();
@@ -317,6 +324,11 @@ impl Turn {
             }
             Err(error) => {
                 self.span.fail(&error);
+                if let Some(open) = self.log.open_turn() {
+                    let results =
+                        results_of_abandoned(&self.log, (&self.turn, &self.agent), open.pending, &error).await?;
+                    records.extend(results);
+                }
                 Outcome::Failed { error: ErrorRecord::from(&error) }
             }
         };
@@ -398,17 +410,25 @@ fn resumable(setup: &TurnSetup, open: &OpenTurn, attempt: u32) -> Result<Arc<Age
 /// Ends an open turn without running it: calls in flight get a result, so that the history stays whole.
 async fn abandon(setup: &TurnSetup, open: OpenTurn, error: &Error) -> Result<()> {
     let (log, turn, agent) = (&setup.log, &setup.turn, &setup.agent);
-    let mut records = Vec::new();
-    if let Some(pending) = open.pending {
-        let mut results = Vec::new();
-        for intent in &pending.intents {
-            results
-                .push(FinishedCall { number: log.number(turn, agent).await?, result: tools::abandoned(intent, error) });
-        }
-        records.push(Record::ToolsFinished { results });
-    }
+    let mut records: Vec<Record> = Vec::new();
+    records.extend(results_of_abandoned(log, (turn, agent), open.pending, error).await?);
     let number = log.number(turn, agent).await?;
     let outcome = Outcome::Failed { error: ErrorRecord::from(error) };
     records.push(Record::TurnEnded { number, outcome, usage: open.usage });
     log.append(turn, agent, records, SyncLevel::Disk, Mark::Close).await
+}
+
+/// Gives every call in flight a result, so that no call stays in the history without one.
+async fn results_of_abandoned(
+    log: &Log,
+    (turn, agent): (&TurnId, &AgentName),
+    pending: Option<Answered>,
+    error: &Error,
+) -> Result<Option<Record>> {
+    let Some(pending) = pending else { return Ok(None) };
+    let mut results = Vec::with_capacity(pending.intents.len());
+    for intent in &pending.intents {
+        results.push(FinishedCall { number: log.number(turn, agent).await?, result: tools::abandoned(intent, error) });
+    }
+    Ok(Some(Record::ToolsFinished { results }))
 }

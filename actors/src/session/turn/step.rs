@@ -1,6 +1,8 @@
 //! One question to the model: what it says is shown as it comes, with numbers a cursor can rest on.
 
-use beluga_core::{AnswerDraft, BoxFuture, Error, Event, ModelAnswer, ModelChunk, ModelRequest, Numbered, Result};
+use beluga_core::{
+    AnswerDraft, BoxFuture, Code, Error, Event, ModelAnswer, ModelChunk, ModelRequest, Numbered, Result,
+};
 use beluga_runtime::time;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -9,6 +11,9 @@ use std::sync::Arc;
 use super::Turn;
 use crate::agent::ModelPort;
 use crate::session::record::Shown;
+
+/// The most bytes of text, thinking and arguments one answer may have; more ends the turn with `budget_exhausted`.
+pub(super) const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
 /// The model as the planner of a turn sees it.
 pub(super) struct Port<'a> {
@@ -67,8 +72,14 @@ impl<'a> Port<'a> {
         let context = self.turn.context.child();
         let mut stream = self.turn.spec.model.stream(Arc::new(request), context);
         let mut draft = AnswerDraft::default();
+        let mut bytes = 0_usize;
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
+            bytes = bytes.saturating_add(weight(&chunk));
+            if bytes > ANSWER_MAX_BYTES {
+                return Err(Error::new(Code::BudgetExhausted, "the model's answer is too long")
+                    .with("answer_max_bytes", ANSWER_MAX_BYTES));
+            }
             match &chunk {
                 ModelChunk::Text { text } => self.show(text, false).await?,
                 ModelChunk::ThinkingDelta { text } => self.show(text, true).await?,
@@ -77,6 +88,16 @@ impl<'a> Port<'a> {
             draft.push(&chunk);
         }
         draft.finish()
+    }
+}
+
+/// Returns the bytes of a chunk that are kept.
+fn weight(chunk: &ModelChunk) -> usize {
+    match chunk {
+        ModelChunk::Text { text } | ModelChunk::ThinkingDelta { text } => text.len(),
+        ModelChunk::Thinking(thinking) => thinking.signature.as_ref().map_or(0, String::len),
+        ModelChunk::ToolCall(call) => call.arguments.len(),
+        _ => 0,
     }
 }
 

@@ -92,7 +92,9 @@ impl Turn {
     pub(super) async fn record_results(&mut self, results: Vec<(ToolResult, Duration)>) -> Result<(), Halt> {
         let mut finished = Vec::with_capacity(results.len());
         self.observations.clear();
-        for (result, latency) in results {
+        let share = RESULTS_MAX_BYTES / results.len().max(1);
+        for (mut result, latency) in results {
+            cut(&mut result, share);
             finished.push(FinishedCall { number: self.number().await?, result: result.clone() });
             self.observations.push(Observation { result, latency });
         }
@@ -109,6 +111,23 @@ impl Turn {
             Some(handoff) => self.follow(&handoff).await,
             None => Ok(()),
         }
+    }
+}
+
+/// The most bytes of text all results of one answer may have together; each gets an equal share.
+const RESULTS_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Cuts the text of a result to its share, and says so.
+fn cut(result: &mut ToolResult, share: usize) {
+    let mut left = share;
+    for part in &mut result.parts {
+        let Part::Text { text } = part else { continue };
+        if text.len() > left {
+            let kept = text.floor_char_boundary(left);
+            text.truncate(kept);
+            text.push_str(" [cut: the tool's answer was too long]");
+        }
+        left = left.saturating_sub(text.len());
     }
 }
 
