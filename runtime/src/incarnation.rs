@@ -116,11 +116,8 @@ impl Drop for Guard {
             };
             drop(ack.send(Err(error.with("actor", slot.name()))));
         }
-        let rest = {
-            let mut children = slot.children.lock();
-            children.closed = true;
-            !children.list.is_empty()
-        };
+        slot.children.lock().closed = true;
+        let rest = slot.next_to_end().is_some();
         let jobs = !self.incarnation.jobs.is_idle();
         if !rest && !jobs {
             slot.incarnation_ended(reason);
@@ -141,16 +138,22 @@ impl Drop for Guard {
     }
 }
 
-/// Ends all children, the youngest first, each bounded. Returns the names of those that had to be killed.
+/// Ends all children, the youngest first, each bounded; kept ones rest if the slot may live on. Returns the names of
+/// those that had to be killed.
 pub(crate) async fn end_children(slot: &Arc<Slot>, stop: Stop) -> Vec<Arc<str>> {
     let mut killed = Vec::new();
-    loop {
-        let Some(child) = slot.children.lock().list.last().cloned() else { return killed };
-        if child.phase() != Phase::Gone && !child.end(Fate::Terminate, stop).await {
+    while let Some(child) = slot.next_to_end() {
+        let rests = child.settings.kept && !slot.ends_for_good();
+        let (fate, reason) = if rests { (Fate::Recycle, StopReason::Restart) } else { (Fate::Terminate, stop.reason) };
+        if child.phase() != Phase::Gone && !child.end(fate, Stop { reason, ..stop }).await {
             killed.push(Arc::clone(child.name()));
+        }
+        if rests && child.is_resting() {
+            continue;
         }
         child.terminate(&ExitReason::Stopped);
         // `terminate` removed it; a child of a lost parent would stay and be met for ever.
         slot.children.lock().list.retain(|known| !Arc::ptr_eq(known, &child));
     }
+    killed
 }

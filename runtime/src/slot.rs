@@ -181,6 +181,30 @@ impl Slot {
         self.phase() == Phase::Gone
     }
 
+    /// Returns whether no incarnation will follow the one that ends.
+    pub(crate) fn ends_for_good(&self) -> bool {
+        let life = self.life.lock();
+        life.ended || life.fate == Fate::Terminate || self.parent.is_none()
+    }
+
+    /// Returns whether it waits for its parent's next incarnation.
+    pub(crate) fn is_resting(&self) -> bool {
+        let life = self.life.lock();
+        let down = matches!(life.phase, Phase::Down | Phase::Gated);
+        self.settings.kept && down && life.fate != Fate::Terminate && !life.ended
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.life.lock().is_alive()
+    }
+
+    /// Returns the youngest child that must end with this incarnation.
+    pub(crate) fn next_to_end(&self) -> Option<Arc<Slot>> {
+        let for_good = self.ends_for_good();
+        let children = self.children.lock().list.clone();
+        children.into_iter().rev().find(|child| for_good || !child.is_resting())
+    }
+
     pub(crate) fn supervisor(&self) -> Option<Arc<Slot>> {
         self.parent.as_ref().and_then(Weak::upgrade)
     }
@@ -302,6 +326,9 @@ impl Slot {
             self.bury(envelope, DeadReason::Stopped, self.refusal_gone());
         }
         drop(self.recipe.lock().take());
+        // Those that rested for an incarnation that will not come.
+        let resting = self.children.lock().list.clone();
+        resting.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));
         self.ground.leave(self);
         if let Some(parent) = self.supervisor() {
             parent.children.lock().list.retain(|child| !Arc::ptr_eq(child, self));

@@ -74,6 +74,8 @@ pub(crate) struct SpecSettings {
     pub(crate) lanes: Lanes,
     pub(crate) breaker: Option<BreakerConfig>,
     pub(crate) cancel_safe: bool,
+    /// Whether the slot outlives its parent's incarnations.
+    pub(crate) kept: bool,
     /// After how long without work the actor leaves memory; set by its family.
     pub(crate) idle_after: Option<Duration>,
 }
@@ -207,6 +209,14 @@ impl<P: Protocol> Spec<P> {
     #[must_use]
     pub fn cancel_safe(mut self) -> Self {
         self.settings.cancel_safe = true;
+        self
+    }
+
+    /// Keeps the slot when its parent fails: it ends with the parent's incarnation and is built anew once the next one
+    /// runs, so its refs, queue and breaker survive. Otherwise it is gone for good, and the parent's `started` makes a new one.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        self.settings.kept = true;
         self
     }
 

@@ -91,6 +91,7 @@ async fn start<A: Actor>(
     {
         supervisor.mailbox.signal(Signal::ChildUp(Arc::clone(drain.slot())));
     }
+    drain.revive();
     *drain.slot().status.lock() = catch_unwind(AssertUnwindSafe(|| value.status())).unwrap_or_default();
     heed_wish(drain, cx);
     Ok(())

@@ -5,12 +5,13 @@ mod plan;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beluga_core::Error;
 
 use crate::address::Address;
 use crate::exit::{ChildExit, ExitReason, Verdict};
+use crate::intensity::RestartWindow;
 use crate::mailbox::Signal;
 use crate::shell::{Drain, Notice};
 use crate::slot::{Fate, Phase, Slot};
@@ -29,7 +30,8 @@ impl Drain {
 
     /// A child's incarnation has ended: decide, act, tell the user's code.
     pub(crate) fn child_down(&mut self, child: &Arc<Slot>, reason: &ExitReason) {
-        if !self.is_child(child) {
+        // A living child was launched since: the word is of an exit that an earlier incarnation of ours has seen to.
+        if !self.is_child(child) || child.is_alive() {
             return;
         }
         let verdict = self.judge(child, reason);
@@ -48,6 +50,27 @@ impl Drain {
             let restarts = child.stats.restarts.load(Ordering::Relaxed);
             let exit = ChildExit { address: Address(Arc::clone(child)), reason: reason.clone(), verdict, restarts };
             self.notices.push_back(Notice::ChildExited(exit));
+        }
+        self.advance();
+    }
+
+    /// Builds anew the kept children that rested while this actor was down. They start with a fresh window.
+    pub(crate) fn revive(&mut self) {
+        let children = self.slot().children.lock().list.clone();
+        let (resting, ended): (Vec<_>, Vec<_>) = children
+            .into_iter()
+            .filter(|child| child.settings.kept && !child.is_alive())
+            .partition(|child| child.is_resting());
+        ended.iter().rev().for_each(|child| child.terminate(&ExitReason::Stopped));
+        for child in &resting {
+            child.stats.restarts.fetch_add(1, Ordering::Relaxed);
+            child.life.lock().window = RestartWindow::new(child.settings.intensity);
+        }
+        match self.slot().settings.strategy {
+            Strategy::OneForOne => resting.iter().for_each(|child| {
+                child.launch(None, false);
+            }),
+            Strategy::OneForAll | Strategy::RestForOne => self.plan.rebuild(&resting),
         }
         self.advance();
     }
@@ -141,8 +164,15 @@ fn open_gate(supervisor: &Arc<Slot>, child: &Arc<Slot>, retry_after: Duration) {
     // One failure more than a fresh window allows nothing, so the try after the gate counts alone.
     life.phase = Phase::Gated;
     drop(life);
-    child.mailbox.gate(Some(time::now() + retry_after));
+    shut(child, time::now() + retry_after);
     call_later(supervisor, child, retry_after);
+}
+
+/// Gates a slot and the kept children that rest below it.
+fn shut(slot: &Arc<Slot>, until: Instant) {
+    slot.mailbox.gate(Some(until));
+    let children = slot.children.lock().list.clone();
+    children.iter().filter(|child| child.is_resting()).for_each(|child| shut(child, until));
 }
 
 /// Reminds the supervisor of a child after a while. The number tells whether the reminder is still meant.

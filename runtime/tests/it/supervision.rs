@@ -294,3 +294,88 @@ fn a_gated_actor_can_be_stopped_and_answers_what_waits() {
         system.shutdown(GRACE).await.unwrap();
     });
 }
+
+#[test]
+fn a_kept_child_outlives_its_parents_failures_on_the_same_ref() {
+    quiet_panics();
+    testkit::run(5, |system| async move {
+        let journal = Journal::default();
+        let parent = system.spawn_with(named("parent", &journal)).await.unwrap();
+        let address = parent.address().unwrap();
+        let kept = system.spawn_under(&address, named("kept", &journal).kept()).await.unwrap();
+        let younger = system.spawn_under(&address, named("younger", &journal).kept()).await.unwrap();
+        let lost = system.spawn_under(&address, named("lost", &journal)).await.unwrap();
+        kept.ask(Add(1)).await.unwrap();
+        journal.clear();
+
+        assert!(kill(&system, "parent"));
+        settle().await;
+        assert_eq!(kept.ask(Add(4)).await.unwrap(), 4, "the ref is valid, the value is new");
+        assert_eq!(younger.ask(Total).await.unwrap(), 0);
+        assert!(lost.is_gone());
+        let notes = journal.read();
+        let ends: Vec<&str> = notes.iter().map(String::as_str).filter(|note| note.ends_with("dropped")).collect();
+        assert_eq!(ends, ["parent dropped", "lost dropped", "younger dropped", "kept dropped"]);
+        let builds: Vec<&str> = notes.iter().map(String::as_str).filter(|note| note.ends_with("built")).collect();
+        assert_eq!(builds, ["parent built", "kept built", "younger built"]);
+
+        parent.ask(GiveUp).await.unwrap();
+        assert_eq!(kept.ask(Add(2)).await.unwrap(), 2);
+        let tree = system.snapshot().unwrap();
+        assert_eq!(tree.find("parent/kept").unwrap().restarts, 2);
+        kept.stop();
+        kept.address().unwrap().gone().await;
+        assert!(kill(&system, "parent"));
+        settle().await;
+        assert!(system.find("parent/kept").is_none(), "what was stopped stays away");
+        system.shutdown(GRACE).await.unwrap();
+        assert!(system.names().is_empty());
+    });
+}
+
+#[test]
+fn a_kept_child_waits_behind_its_parents_gate_and_goes_with_its_parent_for_good() {
+    testkit::run(5, |system| async move {
+        let journal = Journal::default();
+        let spec = named("parent", &journal)
+            .intensity(Intensity { max_restarts: 0, window: Duration::from_secs(60) })
+            .on_exhausted(OnExhausted::OpenGate { reset_after: Duration::from_secs(30) });
+        let parent = system.spawn_with(spec).await.unwrap();
+        let kept = system.spawn_under(&parent.address().unwrap(), named("kept", &journal).kept()).await.unwrap();
+        assert!(kill(&system, "parent"));
+        settle().await;
+        let refused = kept.ask(Total).await.unwrap_err();
+        assert_eq!((refused.code(), refused.retry()), (Code::Unavailable, Retry::After(Duration::from_secs(30))));
+        time::sleep(Duration::from_secs(31)).await;
+        assert_eq!(kept.ask(Total).await.unwrap(), 0);
+        assert!(kill(&system, "parent"));
+        settle().await;
+        parent.stop();
+        parent.address().unwrap().gone().await;
+        assert!(kept.is_gone());
+        assert_eq!(kept.ask(Total).await.unwrap_err().code(), Code::NotSent);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_child_that_escalates_is_rebuilt_with_its_parent_if_it_is_kept() {
+    testkit::run(5, |system| async move {
+        let journal = Journal::default();
+        let parent = system.spawn_with(named("parent", &journal).strategy(Strategy::OneForAll)).await.unwrap();
+        let address = parent.address().unwrap();
+        let sibling = system.spawn_under(&address, named("sibling", &journal).kept()).await.unwrap();
+        let spec = named("child", &journal)
+            .intensity(Intensity { max_restarts: 0, window: Duration::from_secs(60) })
+            .on_exhausted(OnExhausted::Escalate)
+            .kept();
+        let child = system.spawn_under(&address, spec).await.unwrap();
+        journal.clear();
+        child.tell(GiveUp).await.unwrap();
+        assert_eq!(child.ask(Total).await.unwrap(), 0);
+        assert_eq!(sibling.ask(Total).await.unwrap(), 0);
+        let builds: Vec<String> = journal.read().into_iter().filter(|note| note.ends_with("built")).collect();
+        assert_eq!(builds, ["parent built", "sibling built", "child built"]);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
