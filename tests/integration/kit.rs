@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use beluga_actors::agent::{Agent, AgentBuilder, AgentRef, Agents};
 use beluga_actors::memory::{CoreMemory, RecallMemory};
+use beluga_actors::model::Models;
 use beluga_actors::session::{EventStream, Settings, Stores};
 use beluga_actors::testkit::ScriptedModel;
 use beluga_actors::tool::typed::FunctionTool;
@@ -39,6 +40,10 @@ impl Node {
 
     pub async fn recall_memory(&self) -> RecallMemory {
         RecallMemory::start(&self.system, Arc::clone(&self.stores.messages)).await.unwrap()
+    }
+
+    pub async fn models(&self) -> Models {
+        Models::start(&self.system).await.unwrap()
     }
 
     pub async fn agent(&self, model: &ScriptedModel, build: impl FnOnce(AgentBuilder) -> AgentBuilder) -> AgentRef {
@@ -77,6 +82,55 @@ impl Witness {
     pub fn mark(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// A door that work arrives at and waits before.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    arrived: Arc<tokio::sync::watch::Sender<usize>>,
+    open: Arc<tokio::sync::watch::Sender<bool>>,
+}
+
+impl Gate {
+    pub fn shut() -> Self {
+        Self {
+            arrived: Arc::new(tokio::sync::watch::Sender::new(0)),
+            open: Arc::new(tokio::sync::watch::Sender::new(false)),
+        }
+    }
+
+    /// Arrives, and goes on once the gate is open.
+    pub async fn pass(&self) {
+        self.arrived.send_modify(|arrived| *arrived += 1);
+        self.open.subscribe().wait_for(|open| *open).await.unwrap();
+    }
+
+    /// Waits until so many have arrived.
+    pub async fn arrived(&self, count: usize) {
+        let arrived = async { self.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.map(|_| ()) };
+        tokio::time::timeout(Duration::from_secs(300), arrived).await.expect("nobody came to the gate").unwrap();
+    }
+
+    pub fn count(&self) -> usize {
+        *self.arrived.borrow()
+    }
+
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+/// A tool that waits before a gate and then answers its word in capitals.
+pub fn wait(name: &str, effect: Effect, gate: &Gate) -> FunctionTool {
+    let gate = gate.clone();
+    FunctionTool::new(name, "Waits, then shouts.", move |Word { word }: Word, _cx: ToolContext| {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            Result::Ok(word.to_uppercase())
+        }
+    })
+    .with_effect(effect)
 }
 
 /// A tool that answers its word in capitals, after its effect.

@@ -13,4 +13,5 @@ mod events;
 mod handoff;
 mod kit;
 mod memory;
+mod supervision;
 mod turn;

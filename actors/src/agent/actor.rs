@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use beluga_core::{AgentName, Error, Result};
-use beluga_runtime::{Actor, Cx, Handler, Silent, StatusSource, task};
+use beluga_runtime::{Actor, Cx, Handler, Silent, StatusSource};
 use serde_json::json;
 
 use super::handoff::HANDOFFS_MAX;
 use super::message::{AcceptHandoff, AgentProtocol};
-use crate::session::{Sessions, Shared};
+use crate::session::Shared;
 
 /// The supervisor of all agents of a node.
 pub(crate) struct AgentsActor;
@@ -23,32 +23,18 @@ impl Actor for AgentsActor {
 pub(crate) struct AgentActor {
     name: AgentName,
     shared: Arc<Shared>,
-    incarnation: u64,
     handoffs: Arc<AtomicU64>,
 }
 
 impl AgentActor {
-    pub(crate) fn new(name: AgentName, shared: Arc<Shared>, incarnation: u64) -> Self {
-        Self { name, shared, incarnation, handoffs: Arc::default() }
+    pub(crate) fn new(name: AgentName, shared: Arc<Shared>) -> Self {
+        Self { name, shared, handoffs: Arc::default() }
     }
 }
 
 impl Actor for AgentActor {
     type Protocol = AgentProtocol;
     const KIND: &'static str = "agent";
-
-    /// A restarted agent lost its sessions with it: those in the middle of a turn are brought back.
-    async fn started(&mut self, _cx: &mut Cx<Self>) -> Result<()> {
-        if self.incarnation > 1 {
-            let sessions = Sessions(Arc::clone(&self.shared));
-            task::spawn("agent.resume", async move {
-                if let Err(error) = sessions.resume().await {
-                    tracing::warn!(%error, "open turns could not be resumed");
-                }
-            });
-        }
-        Ok(())
-    }
 
     fn status(&self) -> Option<StatusSource> {
         let (name, shared, handoffs) = (self.name.clone(), Arc::clone(&self.shared), Arc::clone(&self.handoffs));

@@ -10,7 +10,6 @@ use beluga_core::{
 };
 use beluga_runtime::{Ref, RuntimeHost, Silent, Spec, System, time};
 use futures_util::StreamExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::actor::{AgentActor, AgentsActor};
 use super::handoff::HandoffNotice;
@@ -18,6 +17,9 @@ use super::message::{AcceptHandoff, AgentProtocol};
 use super::spec::AgentSpec;
 use crate::session::{EventStream, Invoke, Reply, Sessions, Settings, Shared, Stores};
 use crate::tool::{ToolRef, ToolSettings, Tools};
+
+/// How long after its deadline a turn may take to say so.
+const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 
 /// A reference to one agent. Stays valid over restarts; cheap to clone.
 #[derive(Clone)]
@@ -57,8 +59,16 @@ impl AgentRef {
     /// # Errors
     /// What ended the turn; `conflict` for a session of another agent; `overloaded` if too many turns wait.
     pub async fn invoke(&self, invoke: Invoke) -> Result<Reply> {
+        let deadline = invoke.context.deadline();
         let stream = self.stream(invoke.cancel_on_drop(true)).await?;
-        collect(stream.patient()).await
+        // The turn ends itself at its deadline. This bound is for a session that is down at that time.
+        match deadline {
+            Some(deadline) => {
+                let limit = deadline.saturating_duration_since(time::now()) + DEADLINE_GRACE;
+                time::timeout(limit, collect(stream.patient())).await?
+            }
+            None => collect(stream.patient()).await,
+        }
     }
 
     /// Starts a turn and returns its events once it is durable. The turn goes on without its reader, unless the request
@@ -177,12 +187,12 @@ impl Agents {
     /// `conflict` if the name is taken.
     pub async fn spawn(&self, spec: AgentSpec) -> Result<AgentRef> {
         let (name, shared) = (spec.name.clone(), Arc::clone(&self.shared));
-        let incarnations = AtomicU64::new(0);
         let factory = {
             let (name, shared) = (name.clone(), Arc::clone(&shared));
-            move || AgentActor::new(name.clone(), Arc::clone(&shared), incarnations.fetch_add(1, Ordering::Relaxed) + 1)
+            move || AgentActor::new(name.clone(), Arc::clone(&shared))
         };
-        let actor = self.shared.system.spawn_under(&self.root.address()?, Spec::new(name.to_string(), factory)).await?;
+        let actor = Spec::new(name.to_string(), factory).kept();
+        let actor = self.shared.system.spawn_under(&self.root.address()?, actor).await?;
         self.shared.agents.add(Arc::new(spec), actor.clone())?;
         Ok(AgentRef { name, shared, actor })
     }

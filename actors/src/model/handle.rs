@@ -79,7 +79,7 @@ impl Models {
         let info = model.info();
         let breaker = policy.breaker;
         let state = Arc::new(ModelState::new(model, policy));
-        let mut spec = Spec::new(name, move || ModelActor::new(Arc::clone(&state)));
+        let mut spec = Spec::new(name, move || ModelActor::new(Arc::clone(&state))).kept();
         if let Some(config) = breaker {
             spec = spec.breaker(config);
         }

@@ -137,6 +137,7 @@ impl SessionActor {
     ) -> Result<()> {
         let log = self.log()?.clone();
         self.running = Some(Running { turn: turn.clone(), cancel: context.cancel_token().clone() });
+        self.hub.note_call(&turn, &context);
         // A cancelled turn must still record its end, so its job does not end with its context.
         let job_context = context.clone().with_cancel(CancelToken::new());
         let setup = TurnSetup {
@@ -159,14 +160,15 @@ impl SessionActor {
         Ok(())
     }
 
-    /// Goes on with the turn the journal shows as open.
+    /// Goes on with the turn the journal shows as open, under its caller's limits if this process knows them.
     fn resume(&mut self, cx: &mut Cx<Self>) -> Result<()> {
         let Some(open) = self.log()?.open_turn() else { return Ok(()) };
         let agent = self.log()?.read(|history| history.agent.clone());
         let Some(agent) = agent else { return Ok(()) };
         let attempt = open.attempt + 1;
         tracing::info!(session = %self.key.id, turn = %open.turn, attempt, "a turn is resumed");
-        let context = turn_context(&CallContext::new(), &self.key, &self.shared);
+        let call = self.hub.call_of(&open.turn);
+        let context = call.unwrap_or_else(|| turn_context(&CallContext::new(), &self.key, &self.shared));
         self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, context, cx)
     }
 }
@@ -289,12 +291,12 @@ impl Handler<Attach> for SessionActor {
 
 impl Handler<TurnFinished> for SessionActor {
     async fn handle(&mut self, TurnFinished { turn, end }: TurnFinished, cx: &mut Cx<Self>) -> Result<()> {
-        if self.running.as_ref().is_none_or(|running| running.turn != turn) {
+        if self.running.take_if(|running| running.turn == turn).is_none() {
             return Ok(());
         }
-        self.running = None;
         match end {
             JobEnd::Recorded => {
+                self.hub.forget_call();
                 if let Some(last) = self.log()?.read(|history| history.last.clone())
                     && last.0 == turn
                 {

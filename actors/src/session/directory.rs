@@ -256,7 +256,8 @@ impl Activator<SessionProtocol> for SessionActivator {
             let (shared, key, hub) = (Arc::clone(&self.shared), self.key.clone(), self.shared.hub(&self.key));
             let spec = Spec::new(self.key.to_string(), move || {
                 SessionActor::new(key.clone(), Arc::clone(&shared), Arc::clone(&hub))
-            });
+            })
+            .kept();
             Ok(Activation { supervisor, spec })
         })
     }

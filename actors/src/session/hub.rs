@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use beluga_core::{Error, ErrorRecord, Numbered};
+use beluga_core::{CallContext, Error, ErrorRecord, Numbered, TurnId};
 use parking_lot::Mutex;
 use slab::Slab;
 
@@ -39,6 +39,8 @@ struct State {
     closed: Option<ErrorRecord>,
     /// Where turns begin: (number before the first, version). Shared by readers to find their place in the journal.
     index: Arc<Vec<(u64, u64)>>,
+    /// The turn that runs and the call it runs for: what a turn resumed in this process goes on under.
+    call: Option<(TurnId, CallContext)>,
 }
 
 /// What a reader finds after its cursor.
@@ -103,6 +105,22 @@ impl Hub {
     /// Ends every reader with an error; a later [`synchronise`](Self::synchronise) opens the hub again.
     pub(crate) fn close(&self, error: &Error) {
         self.change(|state| state.closed = Some(ErrorRecord::from(error)));
+    }
+
+    /// Notes the call a turn runs for.
+    pub(crate) fn note_call(&self, turn: &TurnId, context: &CallContext) {
+        self.state.lock().call = Some((turn.clone(), context.clone()));
+    }
+
+    /// Returns the call a turn runs for, if it began in this process.
+    pub(crate) fn call_of(&self, turn: &TurnId) -> Option<CallContext> {
+        let state = self.state.lock();
+        state.call.as_ref().filter(|(noted, _)| noted == turn).map(|(_, context)| context.clone())
+    }
+
+    /// Forgets the call: its turn is over.
+    pub(crate) fn forget_call(&self) {
+        self.state.lock().call = None;
     }
 
     /// Returns the highest number ever published or recorded.

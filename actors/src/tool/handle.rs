@@ -127,7 +127,7 @@ impl Tools {
             let state = Arc::clone(&state);
             move || ToolActor::new(Arc::clone(&state))
         };
-        let mut spec = Spec::new(actor_name, factory);
+        let mut spec = Spec::new(actor_name, factory).kept();
         if let Some(config) = breaker {
             spec = spec.breaker(config);
         }

@@ -102,7 +102,7 @@ struct OwnerActivator {
 impl Activator<CoreProtocol> for OwnerActivator {
     fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<CoreProtocol>>> {
         let (owner, state) = (self.owner.clone(), Arc::clone(&self.memory.state));
-        let spec = Spec::new(format!("core.{key}"), move || CoreActor::new(owner.clone(), Arc::clone(&state)));
+        let spec = Spec::new(format!("core.{key}"), move || CoreActor::new(owner.clone(), Arc::clone(&state))).kept();
         let supervisor = self.memory.supervisor.clone();
         Box::pin(async move { Ok(Activation { supervisor, spec }) })
     }

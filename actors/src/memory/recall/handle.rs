@@ -64,7 +64,8 @@ struct OwnerActivator {
 impl Activator<RecallProtocol> for OwnerActivator {
     fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<RecallProtocol>>> {
         let (owner, messages) = (self.owner.clone(), Arc::clone(&self.memory.messages));
-        let spec = Spec::new(format!("recall.{key}"), move || RecallActor::new(owner.clone(), Arc::clone(&messages)));
+        let spec =
+            Spec::new(format!("recall.{key}"), move || RecallActor::new(owner.clone(), Arc::clone(&messages))).kept();
         let supervisor = self.memory.supervisor.clone();
         Box::pin(async move { Ok(Activation { supervisor, spec }) })
     }
