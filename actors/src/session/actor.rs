@@ -151,11 +151,11 @@ impl SessionActor {
         let job = cx.job("turn", turn.as_str(), &job_context, move |scope| async move {
             Ok(Turn::run(setup, begin, scope).await.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded))
         });
-        let myself = cx.myself();
+        let (myself, incarnation) = (cx.myself(), cx.incarnation());
         task::spawn("session.turn_end", async move {
             let end = job.await.unwrap_or_else(JobEnd::Crashed);
             // A session that is gone meanwhile has nobody to tell: its successor reads the journal.
-            drop(myself.tell(TurnFinished { turn, end }).await);
+            drop(myself.tell(TurnFinished { incarnation, turn, end }).await);
         });
         Ok(())
     }
@@ -290,8 +290,9 @@ impl Handler<Attach> for SessionActor {
 }
 
 impl Handler<TurnFinished> for SessionActor {
-    async fn handle(&mut self, TurnFinished { turn, end }: TurnFinished, cx: &mut Cx<Self>) -> Result<()> {
-        if self.running.take_if(|running| running.turn == turn).is_none() {
+    async fn handle(&mut self, message: TurnFinished, cx: &mut Cx<Self>) -> Result<()> {
+        let TurnFinished { incarnation, turn, end } = message;
+        if incarnation != cx.incarnation() || self.running.take_if(|running| running.turn == turn).is_none() {
             return Ok(());
         }
         match end {

@@ -52,6 +52,8 @@ pub(crate) struct Attach;
 #[derive(Debug, Message)]
 #[message(name = "session.turn_finished", version = 1, lane = "interrupt")]
 pub(crate) struct TurnFinished {
+    /// The incarnation that ran the job: its successor runs the turn in a job of its own.
+    pub(crate) incarnation: u32,
     /// The turn.
     pub(crate) turn: TurnId,
     /// How its job ended.

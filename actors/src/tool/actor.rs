@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beluga_core::{Error, Result, Tool, ToolContext, ToolOutput};
+use beluga_core::{CallContext, Error, Result, Tool, ToolContext, ToolOutput};
 use beluga_runtime::telemetry::names::{attribute, operation};
-use beluga_runtime::telemetry::{HopKind, Identity};
+use beluga_runtime::telemetry::{Hop, HopKind, Identity};
 use beluga_runtime::{
     Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, StatusSource, SystemRandom, hop, task, time,
 };
@@ -85,7 +85,9 @@ impl ToolState {
             { attribute::CONVERSATION_ID } = context.session.as_str()
         );
         context.call = call;
+        let mut cut_off = CutOff { span: &span, call: &context.call, ended: false };
         let ran = self.execute(&mut arguments, &context).await;
+        cut_off.ended = true;
         let outcome = self.settings.hooks.iter().try_fold(ran, |outcome, hooks| match outcome {
             Ok(output) => Ok::<_, Error>(Ok(output)),
             Err(error) => Ok(hooks.on_error(&definition.name, error, &context)),
@@ -111,6 +113,28 @@ impl ToolState {
             hooks.after_execute(&definition.name, &mut output, context)?;
         }
         Ok(output)
+    }
+}
+
+/// Says in the span of a call why it was dropped before it ended.
+struct CutOff<'a> {
+    span: &'a Hop,
+    call: &'a CallContext,
+    ended: bool,
+}
+
+impl Drop for CutOff<'_> {
+    fn drop(&mut self) {
+        if self.ended || !self.span.is_recording() {
+            return;
+        }
+        self.span.fail(&if std::thread::panicking() {
+            Error::tool_failed("the tool panicked")
+        } else if self.call.is_cancelled() {
+            Error::cancelled("the call was cancelled")
+        } else {
+            Error::unknown_outcome("the call was killed")
+        });
     }
 }
 
@@ -162,7 +186,9 @@ impl Drop for InFlight {
 
 impl DeferredHandler<CallTool> for ToolActor {
     async fn handle(&mut self, call: CallTool, reply: ReplyPort<ToolOutput>, cx: &mut Cx<Self>) {
-        let CallTool { arguments, context } = call;
+        let CallTool { arguments, mut context } = call;
+        // The ask's own context: the call ends with its asker, not only with the turn.
+        context.call = cx.context().clone();
         let permit = match cx.breaker().map(|breaker| breaker.try_acquire()).transpose() {
             Ok(permit) => permit,
             Err(error) => return reply.send(Err(error)),

@@ -1,6 +1,7 @@
 //! The system prompt of a turn: persona, instructions and what memory brings, stable parts first.
 
 use beluga_core::{MemoryOwner, MemoryQuery};
+use beluga_runtime::time;
 
 use super::Turn;
 
@@ -25,7 +26,7 @@ impl Turn {
                 limit: MEMORY_RESULTS_MAX,
                 session: None,
             };
-            match memory.load(query).await {
+            match time::within(&self.context, memory.load(query)).await.and_then(|loaded| loaded) {
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => parts.push(text),
                 Err(error) => tracing::warn!(session = %self.key.id, %error, "a memory tier did not load"),
