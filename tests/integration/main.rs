@@ -13,5 +13,7 @@ mod events;
 mod handoff;
 mod kit;
 mod memory;
+mod resilience;
 mod supervision;
+mod tracing;
 mod turn;
