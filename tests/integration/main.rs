@@ -14,6 +14,7 @@ mod events;
 mod handoff;
 mod kit;
 mod memory;
+mod output;
 mod resilience;
 mod supervision;
 mod tracing;

@@ -10,10 +10,13 @@ use beluga_core::{
 };
 use beluga_runtime::{Ref, RuntimeHost, Silent, Spec, System, time};
 use futures_util::StreamExt;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use super::actor::{AgentActor, AgentsActor};
 use super::handoff::HandoffNotice;
 use super::message::{AcceptHandoff, AgentProtocol};
+use super::output::AskOutput;
 use super::spec::AgentSpec;
 use crate::session::{EventStream, Invoke, Reply, Sessions, Settings, Shared, Stores};
 use crate::tool::{ToolRef, ToolSettings, Tools};
@@ -96,8 +99,8 @@ impl fmt::Debug for AgentRef {
 #[must_use = "a question does nothing unless awaited"]
 #[derive(Debug)]
 pub struct Ask {
-    agent: AgentRef,
-    invoke: Invoke,
+    pub(super) agent: AgentRef,
+    pub(super) invoke: Invoke,
     within: Option<Duration>,
 }
 
@@ -113,6 +116,22 @@ impl Ask {
         self.within = Some(limit);
         self
     }
+
+    /// Asks for an answer that is a `T`: `agent.ask("…").output::<City>().await?`.
+    ///
+    /// The schema of `T`, which must be a struct, goes to the model; the answer is checked against it and parsed. An
+    /// answer that does not fit is sent back with what is wrong, at most [`OUTPUT_RETRIES`](super::OUTPUT_RETRIES) times.
+    pub fn output<T: DeserializeOwned + JsonSchema + Send + 'static>(self) -> AskOutput<T> {
+        AskOutput::new(self)
+    }
+
+    /// Begins the time of the turn.
+    pub(super) fn timed(mut self) -> Self {
+        if let Some(limit) = self.within.take() {
+            self.invoke.context = self.invoke.context.clone().with_timeout(time::now(), limit);
+        }
+        self
+    }
 }
 
 impl IntoFuture for Ask {
@@ -121,11 +140,8 @@ impl IntoFuture for Ask {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let mut invoke = self.invoke;
-            if let Some(limit) = self.within {
-                invoke.context = invoke.context.clone().with_timeout(time::now(), limit);
-            }
-            self.agent.invoke(invoke).await
+            let ask = self.timed();
+            ask.agent.invoke(ask.invoke).await
         })
     }
 }

@@ -161,8 +161,8 @@ impl Shared {
         // A turn whose caller may leave is cancelled by the caller's token, waiting or running.
         let cancel = if invoke.cancel_on_drop { invoke.context.cancel_token().child() } else { CancelToken::new() };
         let mut guard = CancelOnDrop(invoke.cancel_on_drop.then(|| cancel.clone()));
-        let message =
-            StartTurn { agent: agent.clone(), input: invoke.input, key: mark, history: invoke.history, cancel };
+        let Invoke { input, format, history, .. } = invoke;
+        let message = StartTurn { agent: agent.clone(), input, key: mark, format, history, cancel };
         let ask = session.ask(message).with_context(&invoke.context).within(self.settings.turn_timeout);
         let Started { turn, before, hub } = ask.await?;
         let reader = if Arc::ptr_eq(reader.hub(), &hub) { reader } else { hub.subscribe() };
@@ -221,7 +221,11 @@ pub(crate) fn short_hash(parts: &[&str]) -> String {
 }
 
 fn digest(invoke: &Invoke) -> String {
-    short_hash(&[&serde_json::to_string(&invoke.input).unwrap_or_default()])
+    let input = serde_json::to_string(&invoke.input).unwrap_or_default();
+    match &invoke.format {
+        None => short_hash(&[&input]),
+        Some(format) => short_hash(&[&input, &serde_json::to_string(format).unwrap_or_default()]),
+    }
 }
 
 /// Cancels a turn whose caller leaves before it holds the turn's stream.

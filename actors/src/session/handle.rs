@@ -1,6 +1,6 @@
 //! What a caller hands to a session and gets back.
 
-use beluga_core::{CallContext, ChatMessage, SessionId, TurnId, Usage};
+use beluga_core::{CallContext, ChatMessage, ResponseFormat, SessionId, TurnId, Usage};
 use serde::{Deserialize, Serialize};
 
 /// One request to an agent.
@@ -22,6 +22,8 @@ pub struct Invoke {
     pub idempotency_key: Option<String>,
     /// Tenant, principal, trace and deadline of the turn.
     pub context: CallContext,
+    /// The form the answer must have; instead of the agent's own.
+    pub format: Option<ResponseFormat>,
     /// Whether dropping the stream cancels the turn.
     pub cancel_on_drop: bool,
     pub(crate) history: Vec<std::sync::Arc<ChatMessage>>,
@@ -36,6 +38,7 @@ impl Invoke {
             session: None,
             idempotency_key: None,
             context: CallContext::new(),
+            format: None,
             cancel_on_drop: false,
             history: Vec::new(),
         }
@@ -65,6 +68,14 @@ impl Invoke {
     #[must_use]
     pub fn with_context(mut self, context: CallContext) -> Self {
         self.context = context;
+        self
+    }
+
+    /// Asks for an answer of a form. A model that knows none is told in words; nothing here checks the answer, see
+    /// [`Ask::output`](crate::agent::Ask::output).
+    #[must_use]
+    pub fn with_format(mut self, format: ResponseFormat) -> Self {
+        self.format = Some(format);
         self
     }
 

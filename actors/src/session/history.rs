@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use beluga_core::{AgentName, ChatMessage, Group, Result, ToolResult, TurnId, Usage};
+use beluga_core::{AgentName, ChatMessage, Group, ResponseFormat, Result, ToolResult, TurnId, Usage};
 
 use super::record::{Answered, GroupBody, KeyMark, Outcome, Record};
 
@@ -45,6 +45,8 @@ pub(crate) struct OpenTurn {
     pub(crate) turn: TurnId,
     /// What was asked.
     pub(crate) input: Arc<ChatMessage>,
+    /// The form its answer must have.
+    pub(crate) format: Option<ResponseFormat>,
     /// How often it began, from 1.
     pub(crate) attempt: u32,
     /// How often the model answered.
@@ -100,8 +102,11 @@ impl History {
     fn apply_record(&mut self, version: u64, body: &GroupBody, record: &Record) {
         match record {
             Record::Opened { history } => self.messages.extend(history.iter().cloned().map(Arc::new)),
-            Record::TurnStarted { input, key, from, until } => {
+            Record::TurnStarted { input, key, format, from, until } => {
                 self.start_turn(version, body, input, key.as_ref(), *from);
+                if let Some(open) = &mut self.open {
+                    open.format.clone_from(format);
+                }
                 self.reserved = self.reserved.max(*until);
             }
             Record::Reserved { until } => self.reserved = self.reserved.max(*until),
@@ -148,6 +153,7 @@ impl History {
         self.open = Some(OpenTurn {
             turn: body.turn.clone(),
             input,
+            format: None,
             attempt: 1,
             steps: 0,
             usage: Usage::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use beluga_core::{AgentName, CancelToken, ChatMessage, TurnId};
+use beluga_core::{AgentName, CancelToken, ChatMessage, ResponseFormat, TurnId};
 use beluga_runtime::{Message, protocol};
 
 use super::hub::Hub;
@@ -18,6 +18,8 @@ pub(crate) struct StartTurn {
     pub(crate) input: ChatMessage,
     /// The caller's idempotency key.
     pub(crate) key: Option<KeyMark>,
+    /// The form the answer must have.
+    pub(crate) format: Option<ResponseFormat>,
     /// What was said before, for a session another agent delegates to.
     pub(crate) history: Vec<Arc<ChatMessage>>,
     /// Cancels the turn, waiting or running; the caller's half of it.

@@ -15,7 +15,8 @@
 //! numbers and text offsets are kept in it, so that a cursor inside a finished step gets the rest and nothing twice.
 
 use beluga_core::{
-    AgentName, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, Result, ToolResult, TurnId, Usage,
+    AgentName, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, ResponseFormat, Result,
+    ToolResult, TurnId, Usage,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,9 @@ pub(crate) enum Record {
         /// The caller's idempotency key and the digest of its body.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<KeyMark>,
+        /// The form its answer must have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<ResponseFormat>,
         /// The numbers reserved for its events: the first of the range.
         from: u64,
         /// The last number of the range.
@@ -331,7 +335,7 @@ mod tests {
             agent: AgentName::parse("a").unwrap(),
             records: vec![
                 Record::Opened { history: vec![] },
-                Record::TurnStarted { input: ChatMessage::user("hi"), key: None, from: 1, until: 1024 },
+                Record::TurnStarted { input: ChatMessage::user("hi"), key: None, format: None, from: 1, until: 1024 },
                 Record::Answered(Answered {
                     message: ChatMessage::assistant("abcdef"),
                     shown: vec![shown()],

@@ -13,8 +13,8 @@ mod tools;
 use std::sync::Arc;
 
 use beluga_core::{
-    AgentName, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, Mark, PARTIAL, Result, SyncLevel,
-    ToolDefinition, TurnId, Usage,
+    AgentName, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
+    ResponseFormat, Result, SyncLevel, ToolDefinition, TurnId, Usage,
 };
 use beluga_runtime::telemetry::names::{attribute, operation};
 use beluga_runtime::telemetry::{Hop, HopKind, Identity};
@@ -25,7 +25,7 @@ use super::directory::{SessionKey, Shared};
 use super::history::OpenTurn;
 use super::log::Log;
 use super::message::{StartTurn, Started};
-use super::record::{Answered, FinishedCall, Intent, KeyMark, NUMBERS_PER_RANGE, Outcome, Record};
+use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Outcome, Record};
 use crate::agent::{Action, AgentSpec, Observation, Plan, PlannerState};
 
 /// What is done about a `once` tool that was interrupted between its start and its record.
@@ -69,6 +69,7 @@ pub(crate) struct Turn {
     agent: AgentName,
     spec: Arc<AgentSpec>,
     input: Arc<ChatMessage>,
+    format: Option<ResponseFormat>,
     usage: Usage,
     steps: u32,
     hops: u32,
@@ -117,9 +118,13 @@ impl Turn {
                 return Ok(());
             }
         };
-        let StartTurn { input, key, history, .. } = message;
+        let StartTurn { input, key, format, history, .. } = message;
         let (from, until) = setup.log.reserve_range();
-        let records = opening(&setup.log, &input, key, &history, (from, until));
+        let records = opening(
+            &setup.log,
+            &history,
+            Record::TurnStarted { input: input.clone(), key, format: format.clone(), from, until },
+        );
         if let Err(error) = setup.log.append(&setup.turn, &setup.agent, records, SyncLevel::Disk, Mark::Open).await {
             // Nothing was started; the caller may try again.
             let broken = !matches!(error.code(), Code::Overloaded | Code::InvalidInput);
@@ -129,7 +134,9 @@ impl Turn {
         }
         let hub = Arc::clone(setup.log.hub());
         reply.send(Ok(Started { turn: setup.turn.clone(), before: from.saturating_sub(1), hub }));
-        Self::new(setup, spec, Arc::new(input), scope).finish().await
+        let mut turn = Self::new(setup, spec, Arc::new(input), scope);
+        turn.format = format;
+        turn.finish().await
     }
 
     async fn run_resumed(setup: TurnSetup, open: OpenTurn, attempt: u32, scope: JobCx) -> Result<()> {
@@ -138,6 +145,7 @@ impl Turn {
             Err(error) => return abandon(&setup, open, &error).await,
         };
         let mut turn = Self::new(setup, spec, Arc::clone(&open.input), scope);
+        turn.format = open.format;
         turn.usage = open.usage;
         turn.steps = open.steps;
         turn.hops = open.hops;
@@ -158,6 +166,7 @@ impl Turn {
             agent: setup.agent,
             spec,
             input,
+            format: None,
             usage: Usage::default(),
             steps: 0,
             hops: 0,
@@ -262,10 +271,19 @@ impl Turn {
             tools: self.offered_tools(),
             observations: self.observations.clone(),
             iteration: self.steps,
-            options: self.spec.options.clone(),
+            options: self.options(),
             metadata: std::collections::BTreeMap::new(),
             context: self.context.clone(),
         }
+    }
+
+    /// The agent's options, in the form the caller wants.
+    fn options(&self) -> GenerateOptions {
+        let mut options = self.spec.options.clone();
+        if self.format.is_some() {
+            options.format.clone_from(&self.format);
+        }
+        options
     }
 
     /// The agent's tools and the handoffs that are enabled for this call.
@@ -377,18 +395,12 @@ fn open_span(setup: &TurnSetup, spec: &AgentSpec) -> (CallContext, Hop) {
 }
 
 /// The records that begin a turn, and the session if it is its first.
-fn opening(
-    log: &Log,
-    input: &ChatMessage,
-    key: Option<KeyMark>,
-    history: &[Arc<ChatMessage>],
-    (from, until): (u64, u64),
-) -> Vec<Record> {
+fn opening(log: &Log, history: &[Arc<ChatMessage>], started: Record) -> Vec<Record> {
     let mut records = Vec::new();
     if log.read(|history| history.version) == 0 {
         records.push(Record::Opened { history: history.iter().map(|message| (**message).clone()).collect() });
     }
-    records.push(Record::TurnStarted { input: input.clone(), key, from, until });
+    records.push(started);
     records
 }
 

@@ -1,6 +1,6 @@
 //! The system prompt of a turn: persona, instructions and what memory brings, stable parts first.
 
-use beluga_core::{MemoryOwner, MemoryQuery};
+use beluga_core::{MemoryOwner, MemoryQuery, ResponseFormat};
 use beluga_runtime::time;
 
 use super::Turn;
@@ -11,7 +11,8 @@ const MEMORY_RESULTS_MAX: usize = 5;
 impl Turn {
     /// Returns the system prompt; parts that change rarely come first, so that vendors' prompt caches hit.
     pub(super) fn system_prompt(&self) -> String {
-        let parts = [self.spec.preamble.as_str(), self.memory.as_str()];
+        let form = self.format.as_ref().map(in_words).unwrap_or_default();
+        let parts = [self.spec.preamble.as_str(), form.as_str(), self.memory.as_str()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
     }
 
@@ -33,5 +34,15 @@ impl Turn {
             }
         }
         parts.join("\n\n")
+    }
+}
+
+/// Says the form of the answer to models that take no other word for it.
+fn in_words(format: &ResponseFormat) -> String {
+    match format {
+        ResponseFormat::JsonObject => "Give your final answer as one JSON object and nothing else.".to_owned(),
+        ResponseFormat::JsonSchema { schema, .. } => {
+            format!("Give your final answer as JSON of this schema and nothing else:\n{schema}")
+        }
     }
 }
