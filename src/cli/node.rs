@@ -1,5 +1,7 @@
 //! `beluga node`: runs until it is told to stop.
 
+use std::time::Duration;
+
 use beluga::config::{Config, Environment, Sources};
 use beluga::node::{Claim, DataDir, Listen, Node};
 use beluga::telemetry::Telemetry;
@@ -7,6 +9,9 @@ use beluga_core::{Error, Result};
 
 use super::args::{Common, NodeOptions};
 use super::{Failure, sources};
+
+/// How long a node waits for the lock of one that was killed a moment ago.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The exit code of a node that was told twice.
 const HURRIED: i32 = 1;
@@ -24,7 +29,7 @@ pub(super) async fn run(
         config.http.addr = address;
     }
     let mut stop = Stop::new()?;
-    let directory = match DataDir::claim(&common.data)? {
+    let directory = match DataDir::claim_after(&common.data, PREDECESSOR_PATIENCE).await? {
         Claim::Ours(directory) => directory,
         Claim::Theirs(owner) => return Err(DataDir::taken(&common.data, owner.as_ref()).into()),
     };

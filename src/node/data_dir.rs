@@ -85,6 +85,22 @@ impl DataDir {
         }
     }
 
+    /// Claims a directory as its next node: waits up to `patience` for a predecessor that is on its way out, since the
+    /// lock of a killed process goes a moment after the kill.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub async fn claim_after(path: &Path, patience: Duration) -> Result<Claim> {
+        let end = time::now() + patience;
+        loop {
+            let claim = Self::claim(path)?;
+            if matches!(claim, Claim::Ours(_)) || time::now() >= end {
+                return Ok(claim);
+            }
+            time::sleep(CLAIM_PAUSE).await;
+        }
+    }
+
     /// Returns who owns a directory; `None` if nobody does. Makes nothing.
     #[must_use]
     pub fn owner(path: &Path) -> Option<Owner> {
