@@ -199,6 +199,24 @@ mod tests {
         assert!(matches!(DataDir::claim(&path).unwrap(), Claim::Ours(_)));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_successor_waits_a_moment_for_its_predecessor() {
+        let root = tempfile::tempdir().unwrap();
+        let Claim::Ours(predecessor) = DataDir::claim(root.path()).unwrap() else { panic!("nobody else wants it") };
+        let leaving = async {
+            time::sleep(Duration::from_millis(500)).await;
+            drop(predecessor);
+        };
+        let (claim, ()) = tokio::join!(DataDir::claim_after(root.path(), Duration::from_secs(1)), leaving);
+        assert!(matches!(claim.unwrap(), Claim::Ours(_)));
+
+        let _stays = DataDir::claim(root.path()).unwrap();
+        let before = time::now();
+        let claim = DataDir::claim_after(root.path(), Duration::from_secs(1)).await;
+        assert!(matches!(claim.unwrap(), Claim::Theirs(_)));
+        assert_eq!(time::now() - before, Duration::from_secs(1));
+    }
+
     #[test]
     fn what_a_dead_process_left_does_not_count() {
         let root = tempfile::tempdir().unwrap();

@@ -135,19 +135,6 @@ fn a_second_node_is_refused_and_a_dead_one_is_followed() {
 }
 
 #[test]
-fn a_node_started_right_after_a_kill_takes_over() {
-    let place = Place::new();
-    for _ in 0..5 {
-        let node = place.node(&[]);
-        node.signal("KILL");
-        let next = place.node(&[]);
-        assert_ne!(next.pid(), node.pid());
-        assert_eq!(node.end().0, None);
-        assert_eq!(next.stop().0, Some(0));
-    }
-}
-
-#[test]
 fn asks_side_by_side_wait_for_each_other() {
     let place = Place::new();
     let answers: Vec<_> = std::thread::scope(|scope| {
