@@ -307,7 +307,7 @@ async fn a_session_belongs_to_its_agent_and_its_tenant() {
 async fn an_answer_that_is_too_long_ends_the_turn_and_harms_nothing() {
     let large = "\u{1}".repeat(400_000);
     let script =
-        [Answer::pieces(vec![large.clone(); 4]), Answer::pieces(vec![large.clone(), large]), Answer::text("short")];
+        [Answer::pieces(vec![large.clone(); 8]), Answer::pieces(vec![large.clone(), large]), Answer::text("short")];
     let (node, model) = (Node::start().await, ScriptedModel::new(script));
     let agent = node.agent(&model, |agent| agent).await;
     let error = agent.ask("go").session(session("s")).await.unwrap_err();

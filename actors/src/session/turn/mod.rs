@@ -39,6 +39,9 @@ pub enum UnknownOutcome {
     Fail,
 }
 
+/// The most bytes of a partial result that travel with an error; the rest is in the events.
+const PARTIAL_MAX_BYTES: usize = 64 * 1024;
+
 /// How a turn's job begins.
 pub(crate) enum Begin {
     /// A new turn; `reply` is answered once it is durable.
@@ -369,7 +372,8 @@ impl Turn {
     }
 
     fn with_partial(&self, error: Error, shown: &[super::record::Shown]) -> Halt {
-        let text: String = shown.iter().filter(|shown| !shown.thinking).map(|shown| shown.text.as_str()).collect();
+        let mut text: String = shown.iter().filter(|shown| !shown.thinking).map(|shown| shown.text.as_str()).collect();
+        text.truncate(text.floor_char_boundary(PARTIAL_MAX_BYTES));
         let error = if text.is_empty() { error } else { error.with(PARTIAL, text) };
         Halt::Turn(error.with("agent", &self.agent))
     }

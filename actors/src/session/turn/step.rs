@@ -13,7 +13,9 @@ use crate::agent::ModelPort;
 use crate::session::record::Shown;
 
 /// The most bytes of text, thinking and arguments one answer may have; more ends the turn with `budget_exhausted`.
-pub(super) const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+///
+/// A group holds an answer up to three times, so this keeps plain text below the journal's bound.
+pub(super) const ANSWER_MAX_BYTES: usize = 5 * 1024 * 1024 / 2;
 
 /// The model as the planner of a turn sees it.
 pub(super) struct Port<'a> {
