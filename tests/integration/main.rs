@@ -12,6 +12,7 @@
 mod crash;
 mod events;
 mod handoff;
+mod hooks;
 mod kit;
 mod memory;
 mod output;

@@ -97,6 +97,10 @@ impl Handoff {
         self.enabled.as_ref().is_none_or(|enabled| enabled(cx))
     }
 
+    pub(crate) fn has_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
     pub(crate) fn filtered(&self, transcript: &[Arc<ChatMessage>]) -> Vec<Arc<ChatMessage>> {
         self.filter.as_ref().map_or_else(|| transcript.to_vec(), |filter| filter(transcript))
     }

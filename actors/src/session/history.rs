@@ -120,7 +120,10 @@ impl History {
             Record::ToolsFinished { results } => {
                 self.finish_tools(results.iter().map(|call| call.result.clone()).collect());
             }
-            Record::HandedOff { to, mode, .. } => {
+            Record::HandedOff { to, mode, transcript, .. } => {
+                if let Some(transcript) = transcript {
+                    self.replace_past(transcript);
+                }
                 if *mode == beluga_core::HandoffMode::Transfer {
                     self.agent = Some(to.clone());
                 }
@@ -161,6 +164,14 @@ impl History {
             cancelled: false,
             hops: 0,
         });
+    }
+
+    /// Replaces what was said before the open turn.
+    fn replace_past(&mut self, transcript: &[ChatMessage]) {
+        let Some(open) = &self.open else { return };
+        if let Some(position) = self.messages.iter().rposition(|message| Arc::ptr_eq(message, &open.input)) {
+            self.messages.splice(..position, transcript.iter().cloned().map(Arc::new));
+        }
     }
 
     fn answer(&mut self, answered: &Answered) {

@@ -127,6 +127,9 @@ pub(crate) enum Record {
         to: AgentName,
         /// Whether it comes back.
         mode: HandoffMode,
+        /// What was said before the turn, where the handoff filters it: the conversation from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transcript: Option<Vec<ChatMessage>>,
     },
     /// The turn is to be cancelled.
     Cancelled,
@@ -247,7 +250,7 @@ impl Record {
                     emit(call.number, tool_result(&call.result));
                 }
             }
-            Record::HandedOff { number, from, to, mode } => {
+            Record::HandedOff { number, from, to, mode, .. } => {
                 emit(*number, Event::Handoff { from: from.clone(), to: to.clone(), mode: *mode });
             }
             Record::TurnEnded { number, outcome, usage } => emit(*number, outcome.event(*usage)),

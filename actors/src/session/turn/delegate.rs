@@ -26,7 +26,10 @@ impl Turn {
         agent.accept(self.notice(handoff), &self.context).await?;
         match handoff.mode {
             HandoffMode::Transfer => Ok(ToolOutput::text(format!("The agent \"{}\" takes over.", handoff.to))),
-            HandoffMode::Return => self.delegate(&agent, handoff, intent).await,
+            HandoffMode::Return => {
+                handoff.notify(&self.notice(handoff));
+                self.delegate(&agent, handoff, intent).await
+            }
         }
     }
 
@@ -38,18 +41,22 @@ impl Turn {
     async fn delegate(&self, agent: &AgentRef, handoff: &Handoff, intent: &Intent) -> Result<ToolOutput> {
         let tenant = self.key.tenant.as_str();
         let session = SessionId::parse(format!("h-{}", short_hash(&[tenant, handoff.to.as_str(), &intent.key])))?;
-        let transcript = self.log.messages();
-        // The last message is the call itself; it has no result yet and stays out.
-        let transcript = transcript.get(..transcript.len().saturating_sub(1)).unwrap_or_default();
         let mut invoke = Invoke::new((*self.input).clone())
             .with_session(session)
             .with_idempotency_key(intent.key.as_str())
             .with_context(self.context.child())
             .cancel_on_drop(true);
-        let before: Vec<_> = handoff.filtered(transcript);
-        invoke.history = strip_input(before, &self.input);
+        invoke.history = self.past_for(handoff);
         let reply = agent.invoke(invoke).await?;
         Ok(ToolOutput::text(reply.result))
+    }
+
+    /// Returns what the other agent sees of the conversation before the turn's input.
+    fn past_for(&self, handoff: &Handoff) -> Vec<Arc<beluga_core::ChatMessage>> {
+        let transcript = self.log.messages();
+        // The last message is the call itself; it has no result yet and stays out.
+        let before = transcript.get(..transcript.len().saturating_sub(1)).unwrap_or_default();
+        strip_input(handoff.filtered(before), &self.input)
     }
 
     /// Returns the transfer among finished calls; the first one counts.
@@ -67,6 +74,9 @@ impl Turn {
             from: self.agent.clone(),
             to: handoff.to.clone(),
             mode: handoff.mode,
+            transcript: handoff
+                .has_filter()
+                .then(|| self.past_for(handoff).iter().map(|message| (**message).clone()).collect()),
         })
     }
 

@@ -137,7 +137,9 @@ impl Turn {
         }
         let hub = Arc::clone(setup.log.hub());
         reply.send(Ok(Started { turn: setup.turn.clone(), before: from.saturating_sub(1), hub }));
-        let mut turn = Self::new(setup, spec, Arc::new(input), scope);
+        // The conversation's own message, so that a handoff finds it there.
+        let recorded = setup.log.read(|history| history.open.as_ref().map(|open| Arc::clone(&open.input)));
+        let mut turn = Self::new(setup, spec, recorded.unwrap_or_else(|| Arc::new(input)), scope);
         turn.format = format;
         turn.finish().await
     }
