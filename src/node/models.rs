@@ -142,5 +142,6 @@ fn policy(settings: &ProviderSettings) -> ModelPolicy {
             gap: Some(settings.gap_timeout.get()),
             ..TimeoutConfig::default()
         }),
+        ..ModelPolicy::default()
     }
 }

@@ -10,7 +10,10 @@ use beluga_actors::session::Invoke;
 use beluga_actors::testkit::{Answer, FunctionModel, ScriptedModel};
 use beluga_actors::tool::ToolSettings;
 use beluga_actors::tool::typed::FunctionTool;
-use beluga_core::{ChatModel, Code, Effect, Error, Event, Result, Retry, Role, ToolContext};
+use beluga_core::{
+    CallContext, ChatModel, Code, Effect, Error, Event, ModelRequest, Result, Retry, Role, TenantId, ToolContext,
+};
+use beluga_runtime::service::RateLimitConfig;
 use beluga_runtime::testkit::{kill, quiet_panics};
 use beluga_runtime::{BreakerConfig, BreakerNode, BreakerState, time};
 use serde_json::json;
@@ -230,5 +233,22 @@ async fn a_tool_that_keeps_failing_is_left_alone_for_a_while() {
     assert_eq!(breaker(&node, "tools/tool").state, BreakerState::HalfOpen);
     assert_eq!(told("fine").await, "fine");
     assert_eq!(breaker(&node, "tools/tool").state, BreakerState::Closed);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tenant_that_uses_up_its_rate_does_not_starve_another() {
+    let node = Node::start().await;
+    let rate = RateLimitConfig { requests_per_minute: Some(1), wait_max: Duration::ZERO, ..RateLimitConfig::default() };
+    let policy = ModelPolicy { tenant_rate: Some(rate), retry: None, ..ModelPolicy::default() };
+    let scripted = ScriptedModel::new([Answer::text("a"), Answer::text("b")]);
+    let model = node.models().await.spawn("shared", Arc::new(scripted), policy).await.unwrap();
+    let ask = |tenant: &str| {
+        let context = CallContext::new().with_tenant(TenantId::parse(tenant).unwrap());
+        model.generate(Arc::new(ModelRequest::default()), context)
+    };
+    ask("acme").await.unwrap();
+    assert_eq!(ask("acme").await.unwrap_err().code(), Code::RateLimit);
+    ask("other").await.unwrap();
     node.stop().await;
 }

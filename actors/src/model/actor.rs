@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use beluga_core::{ChatModel, Error, ModelChunk, ModelRequest, Result, Usage};
-use beluga_runtime::service::{Admission, Concurrency, ProviderStack, RateLimiter, SharedService};
+use beluga_runtime::service::{Admission, Concurrency, ProviderStack, RateLimiter, SharedService, TenantLimits, log};
 use beluga_runtime::{Actor, Cx, Silent, Sink, StatusSource, StreamHandler};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ pub(crate) struct ModelState {
     admission: Arc<Admission>,
     concurrency: Option<Arc<Concurrency>>,
     rate: Option<Arc<RateLimiter>>,
+    tenant_rate: Option<Arc<TenantLimits>>,
     totals: Totals,
 }
 
@@ -48,6 +49,7 @@ impl ModelState {
             admission: Admission::new(policy.admission.max(1)),
             concurrency: policy.max_concurrent.map(|max| Concurrency::new(max.max(1), WAITING_MAX)),
             rate: policy.rate.map(RateLimiter::new),
+            tenant_rate: policy.tenant_rate.map(TenantLimits::new),
             totals: Totals::default(),
             model,
             policy,
@@ -90,13 +92,17 @@ impl Actor for ModelActor {
             retry: state.policy.retry.clone(),
             observer: Some(Arc::new(ChatSpan(state.model.info()))),
             breaker: cx.breaker(),
-            tenant_limits: None,
+            tenant_limits: state.tenant_rate.clone(),
             concurrency: state.concurrency.clone(),
             rate_limit: state.rate.clone(),
             timeout: state.policy.timeout,
         };
         let provider = Arc::new(ModelService(Arc::clone(&state.model)));
-        self.service = Some(stack.stack(provider, cx.system().random()));
+        let mut service = stack.stack(provider, cx.system().random());
+        if state.policy.log {
+            service = log(service, cx.name());
+        }
+        self.service = Some(service);
         Ok(())
     }
 

@@ -18,6 +18,10 @@ pub struct ModelPolicy {
     pub max_concurrent: Option<usize>,
     /// Limits per minute. Default: none.
     pub rate: Option<RateLimitConfig>,
+    /// Limits per minute of each tenant, so that one does not starve the others. Default: none.
+    pub tenant_rate: Option<RateLimitConfig>,
+    /// Whether each call leaves a log line: failures as `warn`, the rest as `debug`. Default: yes.
+    pub log: bool,
     /// Time limits of one try. Default: 60 s to the first chunk, 60 s between chunks, 10 minutes in all.
     pub timeout: Option<TimeoutConfig>,
 }
@@ -30,6 +34,8 @@ impl Default for ModelPolicy {
             breaker: Some(BreakerConfig::default()),
             max_concurrent: None,
             rate: None,
+            tenant_rate: None,
+            log: true,
             timeout: Some(TimeoutConfig {
                 first_item: Some(Duration::from_secs(60)),
                 gap: Some(Duration::from_secs(60)),
@@ -43,6 +49,15 @@ impl ModelPolicy {
     /// Returns a policy of no layers at all: for fakes in tests and benches.
     #[must_use]
     pub fn bare() -> Self {
-        Self { admission: 1024, retry: None, breaker: None, max_concurrent: None, rate: None, timeout: None }
+        Self {
+            admission: 1024,
+            retry: None,
+            breaker: None,
+            max_concurrent: None,
+            rate: None,
+            tenant_rate: None,
+            log: false,
+            timeout: None,
+        }
     }
 }
