@@ -12,13 +12,13 @@ use std::time::Duration;
 ///
 /// A running thread's account is brought up to date by its giving up the processor; the other threads of a bench wait
 /// by then.
-pub fn cpu() -> Duration {
+pub(crate) fn cpu() -> Duration {
     std::thread::yield_now();
     threads(None)
 }
 
 /// Returns the CPU time of the threads of one name.
-pub fn cpu_of(name: &str) -> Duration {
+pub(crate) fn cpu_of(name: &str) -> Duration {
     threads(Some(name))
 }
 
@@ -40,21 +40,26 @@ fn threads(name: Option<&str>) -> Duration {
 
 /// The samples of one figure.
 #[derive(Debug, Clone, Default)]
-pub struct Samples(Vec<f64>);
+pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
-    pub fn push(&mut self, sample: f64) {
+    pub(crate) fn push(&mut self, sample: f64) {
         self.0.push(sample);
         self.0.sort_by(f64::total_cmp);
     }
 
+    pub(crate) fn extend(&mut self, samples: impl IntoIterator<Item = f64>) {
+        self.0.extend(samples);
+        self.0.sort_by(f64::total_cmp);
+    }
+
     /// Returns the sample below which this share of them lies.
-    pub fn at(&self, share: f64) -> f64 {
+    pub(crate) fn at(&self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
         self.0.get(((last as f64) * share).round() as usize).copied().unwrap_or(f64::NAN)
     }
 
-    pub fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         self.at(0.5)
     }
 }
@@ -66,6 +71,6 @@ impl fmt::Display for Samples {
 }
 
 /// Returns whether the command line holds this switch.
-pub fn switch(name: &str) -> bool {
+pub(crate) fn switch(name: &str) -> bool {
     std::env::args().any(|argument| argument == name)
 }
