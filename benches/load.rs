@@ -63,12 +63,8 @@ fn main() -> ExitCode {
 /// Loads a node with so many sessions and returns the most memory it ever held, in KiB.
 async fn run(sessions: usize) -> u64 {
     let directory = tempfile::tempdir().unwrap();
-    let stage = Arc::new(Stage {
-        asked: watch::Sender::new(0),
-        sessions,
-        flooded: Notify::new(),
-        cut_off: Notify::new(),
-    });
+    let stage =
+        Arc::new(Stage { asked: watch::Sender::new(0), sessions, flooded: Notify::new(), cut_off: Notify::new() });
     let shared = Arc::clone(&stage);
     let script = Arc::new(move |question: Question, answer: Answer| -> Pin<Box<_>> {
         Box::pin(play(question, answer, Arc::clone(&shared)))

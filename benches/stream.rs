@@ -45,7 +45,8 @@ fn main() {
     });
     let address = outside.block_on(vendor(script));
     let (node, address) = inside.block_on(node(directory.path(), address));
-    let (mut late, mut p50, mut p99, mut cpu) = (Samples::default(), Samples::default(), Samples::default(), Samples::default());
+    let (mut late, mut p50, mut p99, mut cpu) =
+        (Samples::default(), Samples::default(), Samples::default(), Samples::default());
     outside.block_on(round(address, 0, &written));
     for number in 1..=rounds {
         let before = cpu_of(WORKER) + cpu_of(WRITER);
@@ -56,7 +57,10 @@ fn main() {
         late.push(took.at(1.0));
         cpu.push(spent.as_secs_f64() * 1e6 / (STREAMS * pieces) as f64);
     }
-    println!("{STREAMS} streams, a piece every {} ms each, medians of {rounds} rounds (lowest to highest)", GAP.as_millis());
+    println!(
+        "{STREAMS} streams, a piece every {} ms each, medians of {rounds} rounds (lowest to highest)",
+        GAP.as_millis()
+    );
     println!("vendor's write to reader's receipt, us: p50 {p50}  p99 {p99}  longest {late}");
     println!("CPU us of the node per piece: {cpu}");
     inside.block_on(node.shutdown()).unwrap();

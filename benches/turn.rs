@@ -18,7 +18,7 @@ use beluga_actors::tool::builtin::calculator;
 use beluga_core::{ModelRequest, Role, SessionId};
 use beluga_providers::memory::{MemoryJournal, MemoryMessages, MemoryState};
 use beluga_providers::sqlite::{Sqlite, SqliteOptions};
-use beluga_runtime::{RuntimeHost, System, SystemRandom};
+use beluga_runtime::{RuntimeHost, System, SystemRandom, task};
 use futures_util::future::join_all;
 use meter::{Samples, cpu, cpu_of, switch};
 use serde_json::json;
@@ -103,10 +103,13 @@ fn main() {
 }
 
 fn sample(case: Case, turns: usize, figures: &mut Figures) {
-    let runtime = match case.workers {
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        workers => tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap(),
+    let mut runtime = match case.workers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
     };
+    // A thread that ended takes its account with it.
+    runtime.worker_threads(case.workers).thread_keep_alive(Duration::from_secs(3600)).enable_all();
+    let runtime = runtime.build().unwrap();
     runtime.block_on(async {
         let directory = tempfile::tempdir().unwrap();
         let system = System::builder("bench").seed(1).build().unwrap();
@@ -127,21 +130,20 @@ fn sample(case: Case, turns: usize, figures: &mut Figures) {
         let groups = turns / TURNS / case.sessions;
         // Caches, allocator and tables fill up first.
         talk(&agent, case, 0, 0..=TURNS).await;
-        let (mut first, mut rest, mut writer) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let begin = cpu();
         for group in 1..=groups {
-            let before = cpu();
             talk(&agent, case, group, 0..=0).await;
-            let (middle, wrote) = (cpu(), cpu_of(WRITER));
-            talk(&agent, case, group, 1..=TURNS).await;
-            first += middle - before;
-            rest += cpu() - middle;
-            writer += cpu_of(WRITER) - wrote;
         }
+        let (middle, wrote) = (cpu(), cpu_of(WRITER));
+        for group in 1..=groups {
+            talk(&agent, case, group, 1..=TURNS).await;
+        }
+        let (end, written) = (cpu(), cpu_of(WRITER));
         let sessions = (groups * case.sessions) as f64;
         let micros = |spent: Duration, turns: f64| spent.as_secs_f64() * 1e6 / turns;
-        figures.first.push(micros(first, sessions));
-        figures.process.push(micros(rest, sessions * TURNS as f64));
-        figures.writer.push(micros(writer, sessions * TURNS as f64));
+        figures.first.push(micros(middle - begin, sessions));
+        figures.process.push(micros(end - middle, sessions * TURNS as f64));
+        figures.writer.push(micros(written - wrote, sessions * TURNS as f64));
         drop(agent);
         system.shutdown(Duration::from_secs(30)).await.unwrap();
     });
@@ -176,7 +178,7 @@ async fn talk(agent: &AgentRef, case: Case, group: usize, turns: std::ops::Range
     join_all((0..case.sessions).map(|number| {
         let (agent, turns) = (agent.clone(), turns.clone());
         // As the callers of a node are: a task each.
-        tokio::spawn(async move {
+        task::spawn("caller", async move {
             let session = SessionId::parse(format!("s-{group}-{number}")).unwrap();
             for _ in turns {
                 let invoke = Invoke::text("What is 17 % of 2340?").with_session(session.clone());

@@ -50,7 +50,8 @@ impl Answer {
 
     /// Asks for a tool and ends.
     pub(crate) async fn call(mut self, name: &str, arguments: &str) -> io::Result<()> {
-        let call = json!({"index": 0, "id": "c1", "type": "function", "function": {"name": name, "arguments": arguments}});
+        let call =
+            json!({"index": 0, "id": "c1", "type": "function", "function": {"name": name, "arguments": arguments}});
         self.data(&json!({"id": "a", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).to_string()).await?;
         self.end("tool_calls").await
     }
@@ -154,7 +155,12 @@ impl Reader {
     }
 
     /// Reads a session's events after a cursor: those there are, or with `follow` also those to come.
-    pub(crate) async fn session(node: SocketAddr, session: &str, cursor: Option<u64>, follow: bool) -> io::Result<Self> {
+    pub(crate) async fn session(
+        node: SocketAddr,
+        session: &str,
+        cursor: Option<u64>,
+        follow: bool,
+    ) -> io::Result<Self> {
         let cursor = cursor.map(|cursor| format!("Last-Event-ID: {cursor}\r\n")).unwrap_or_default();
         let path = format!("/api/v1/sessions/{session}/events?follow={follow}");
         let head = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{cursor}\r\n");
