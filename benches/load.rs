@@ -4,21 +4,21 @@
 //! the vendor holds every answer back until all sessions have asked, asks each for a tool, and then speaks slowly. Every
 //! reply is checked as it streams, and again from the journal by a second process. Meanwhile one reader takes no bytes,
 //! is cut off, and goes on from its cursor. Exits with 1 when a bound does not hold; none of them is a time.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, missing_docs)]
 
 mod wire;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::{Notify, Semaphore, watch};
-use wire::{Answer, Event, Question, Reader, configuration, text, vendor};
+use wire::{Answer, Answering, Event, Question, Reader, configuration, text, vendor};
 
 /// Sessions at a time, in this order, each on a fresh node.
 const SESSIONS: [usize; 2] = [1_000, 2_000];
@@ -66,7 +66,7 @@ async fn run(sessions: usize) -> u64 {
     let stage =
         Arc::new(Stage { asked: watch::Sender::new(0), sessions, flooded: Notify::new(), cut_off: Notify::new() });
     let shared = Arc::clone(&stage);
-    let script = Arc::new(move |question: Question, answer: Answer| -> Pin<Box<_>> {
+    let script = Arc::new(move |question: Question, answer: Answer| -> Answering {
         Box::pin(play(question, answer, Arc::clone(&shared)))
     });
     let config = directory.path().join("beluga.toml");

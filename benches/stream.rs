@@ -4,7 +4,8 @@
 //! provider, memory) and has two workers; the vendor and the readers share one further thread. Each stream gets a piece
 //! every 20 ms. The time runs from the vendor's write to the reader's receipt, so both directions of the loopback and
 //! the waiting for a processor are in it: wall time, and only as good as the machine is idle. CPU time is the node's own.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, missing_docs)]
 
 mod meter;
 mod wire;
@@ -19,7 +20,7 @@ use beluga::node::{Claim, DataDir, Listen, Node};
 use beluga::runtime::telemetry::Sampler;
 use futures_util::future::join_all;
 use meter::{Samples, cpu_of, switch};
-use wire::{Answer, Question, Reader, configuration, vendor};
+use wire::{Answer, Answering, Question, Reader, configuration, vendor};
 
 /// Streams at a time.
 const STREAMS: usize = 50;
@@ -40,7 +41,7 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name(WORKER).enable_all().build().unwrap();
     let written: Written = Arc::new(Mutex::new(vec![Vec::new(); STREAMS]));
     let shared = Arc::clone(&written);
-    let script = Arc::new(move |question: Question, answer: Answer| -> std::pin::Pin<Box<_>> {
+    let script = Arc::new(move |question: Question, answer: Answer| -> Answering {
         Box::pin(write(question, answer, Arc::clone(&shared), pieces))
     });
     let address = outside.block_on(vendor(script));

@@ -3,7 +3,7 @@
 //! Run it with `cargo bench --bench turn [-- --quick] [NAME]`. A turn is asked for as users do (`AgentRef::invoke`), in a
 //! session that exists; the model stands behind its supervised actor with the default policy; the tool's arguments are
 //! validated; tracing is there and samples nothing; there is no memory tier, as full-text indexing is measured apart.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
 
 mod meter;
 

@@ -2,7 +2,7 @@
 //!
 //! CPU time repeats within a few per cent; wall time depends on the disk and on who else uses the machine. Linux only:
 //! it reads `/proc/self/task`.
-#![allow(dead_code)] // Each bench uses its part.
+#![allow(dead_code, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Each bench uses its part.
 
 use std::fmt;
 use std::fs;
@@ -55,8 +55,8 @@ impl Samples {
 
     /// Returns the sample below which this share of them lies.
     pub(crate) fn at(&self, share: f64) -> f64 {
-        let last = self.0.len().saturating_sub(1);
-        self.0.get(((last as f64) * share).round() as usize).copied().unwrap_or(f64::NAN)
+        let below = (self.0.len() as f64 * share) as usize;
+        self.0.get(below.min(self.0.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
     }
 
     pub(crate) fn median(&self) -> f64 {

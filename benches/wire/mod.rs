@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// How many connections may wait to be accepted: all sessions of a load come at once.
 const BACKLOG: u32 = 4096;
 
-type Answering = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+/// The vendor at work on one answer.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Answers one question of the node.
 pub(crate) type Script = dyn Fn(Question, Answer) -> Answering + Send + Sync;
