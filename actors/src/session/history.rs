@@ -82,50 +82,52 @@ impl History {
     pub(crate) fn extend(&mut self, groups: &[Group]) -> Result<()> {
         for group in groups {
             let body = GroupBody::decode(&group.payload).map_err(|error| error.with("version", group.version))?;
-            self.apply(group.version, &body);
+            self.apply(group.version, body);
         }
         Ok(())
     }
 
     /// Folds one group in.
-    pub(crate) fn apply(&mut self, version: u64, body: &GroupBody) {
+    pub(crate) fn apply(&mut self, version: u64, body: GroupBody) {
+        let GroupBody { at_ms, turn, agent, records } = body;
         self.version = version;
-        self.agent = Some(body.agent.clone());
-        for record in &body.records {
+        self.agent = Some(agent);
+        for record in records {
             if let Some(number) = record.last_number() {
                 self.recorded = self.recorded.max(number);
             }
-            self.apply_record(version, body, record);
+            self.apply_record(version, at_ms, &turn, record);
         }
     }
 
-    fn apply_record(&mut self, version: u64, body: &GroupBody, record: &Record) {
+    fn apply_record(&mut self, version: u64, at_ms: u64, turn: &TurnId, record: Record) {
         match record {
-            Record::Opened { history } => self.messages.extend(history.iter().cloned().map(Arc::new)),
+            Record::Opened { history } => self.messages.extend(history.into_iter().map(Arc::new)),
             Record::TurnStarted { input, key, format, from, until } => {
-                self.start_turn(version, body, input, key.as_ref(), *from);
+                self.index.push((from.saturating_sub(1), version));
+                self.start_turn(at_ms, turn, input, key, from);
                 if let Some(open) = &mut self.open {
-                    open.format.clone_from(format);
+                    open.format = format;
                 }
-                self.reserved = self.reserved.max(*until);
+                self.reserved = self.reserved.max(until);
             }
-            Record::Reserved { until } => self.reserved = self.reserved.max(*until),
+            Record::Reserved { until } => self.reserved = self.reserved.max(until),
             Record::Resumed { attempt, until, .. } => {
-                self.reserved = self.reserved.max(*until);
+                self.reserved = self.reserved.max(until);
                 if let Some(open) = &mut self.open {
-                    open.attempt = *attempt;
+                    open.attempt = attempt;
                 }
             }
             Record::Answered(answered) => self.answer(answered),
             Record::ToolsFinished { results } => {
-                self.finish_tools(results.iter().map(|call| call.result.clone()).collect());
+                self.finish_tools(results.into_iter().map(|call| call.result).collect());
             }
             Record::HandedOff { to, mode, transcript, .. } => {
                 if let Some(transcript) = transcript {
                     self.replace_past(transcript);
                 }
-                if *mode == beluga_core::HandoffMode::Transfer {
-                    self.agent = Some(to.clone());
+                if mode == beluga_core::HandoffMode::Transfer {
+                    self.agent = Some(to);
                 }
                 if let Some(open) = &mut self.open {
                     open.hops += 1;
@@ -136,25 +138,19 @@ impl History {
                     open.cancelled = true;
                 }
             }
-            Record::TurnEnded { outcome, .. } => self.end_turn(body.at_ms, outcome),
+            Record::TurnEnded { outcome, .. } => self.end_turn(at_ms, &outcome),
         }
     }
 
-    fn start_turn(&mut self, version: u64, body: &GroupBody, input: &ChatMessage, key: Option<&KeyMark>, from: u64) {
-        let input = Arc::new(input.clone());
+    fn start_turn(&mut self, at_ms: u64, turn: &TurnId, input: ChatMessage, key: Option<KeyMark>, from: u64) {
+        let input = Arc::new(input);
         self.turns += 1;
-        self.index.push((from.saturating_sub(1), version));
         self.messages.push(Arc::clone(&input));
         if let Some(mark) = key {
-            self.remember(KeyEntry {
-                mark: mark.clone(),
-                turn: body.turn.clone(),
-                before: from.saturating_sub(1),
-                at_ms: body.at_ms,
-            });
+            self.remember(KeyEntry { mark, turn: turn.clone(), before: from.saturating_sub(1), at_ms });
         }
         self.open = Some(OpenTurn {
-            turn: body.turn.clone(),
+            turn: turn.clone(),
             input,
             format: None,
             attempt: 1,
@@ -167,19 +163,26 @@ impl History {
     }
 
     /// Replaces what was said before the open turn.
-    fn replace_past(&mut self, transcript: &[ChatMessage]) {
+    fn replace_past(&mut self, transcript: Vec<ChatMessage>) {
         let Some(open) = &self.open else { return };
         if let Some(position) = self.messages.iter().rposition(|message| Arc::ptr_eq(message, &open.input)) {
-            self.messages.splice(..position, transcript.iter().cloned().map(Arc::new));
+            self.messages.splice(..position, transcript.into_iter().map(Arc::new));
         }
     }
 
-    fn answer(&mut self, answered: &Answered) {
-        self.messages.push(Arc::new(answered.message.clone()));
+    fn answer(&mut self, answered: Answered) {
+        let usage = answered.message.usage.unwrap_or_default();
+        let mut pending = None;
+        if answered.intents.is_empty() {
+            self.messages.push(Arc::new(answered.message));
+        } else {
+            self.messages.push(Arc::new(answered.message.clone()));
+            pending = Some(answered);
+        }
         if let Some(open) = &mut self.open {
             open.steps += 1;
-            open.usage += answered.message.usage.unwrap_or_default();
-            open.pending = (!answered.intents.is_empty()).then(|| answered.clone());
+            open.usage += usage;
+            open.pending = pending;
         }
     }
 

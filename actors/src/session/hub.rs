@@ -72,34 +72,19 @@ impl Hub {
 
     /// Publishes one event. Never waits.
     pub(crate) fn publish(&self, event: Numbered) {
-        self.change(|state| {
-            state.last = event.number;
-            state.ring_bytes += weight(&event);
-            state.ring.push_back(Arc::new(event));
-            while state.ring.len() > RING_MAX_EVENTS || state.ring_bytes > RING_MAX_BYTES {
-                if !state.drop_oldest() {
-                    break;
-                }
-            }
-        });
+        self.change(|state| state.push(event));
     }
 
-    /// Notes that the journal now holds everything up to `number`.
-    pub(crate) fn record(&self, number: u64) {
+    /// Publishes what a group made durable: where a turn begins (the number before its first event, the group's version),
+    /// events, and that the journal now holds everything up to `recorded`.
+    pub(crate) fn commit(&self, turn: Option<(u64, u64)>, events: Vec<Numbered>, recorded: u64) {
         self.change(|state| {
-            state.recorded = state.recorded.max(number);
-            if state.readers == 0 {
-                while state.ring.front().is_some_and(|event| event.number <= number) {
-                    state.drop_oldest();
-                }
-                state.ring.shrink_to(0);
+            if let Some(turn) = turn {
+                Arc::make_mut(&mut state.index).push(turn);
             }
+            events.into_iter().for_each(|event| state.push(event));
+            state.record(recorded);
         });
-    }
-
-    /// Notes where a turn begins.
-    pub(crate) fn begin_turn(&self, before: u64, version: u64) {
-        self.change(|state| Arc::make_mut(&mut state.index).push((before, version)));
     }
 
     /// Ends every reader with an error; a later [`synchronise`](Self::synchronise) opens the hub again.
@@ -164,6 +149,27 @@ impl Hub {
 }
 
 impl State {
+    fn push(&mut self, event: Numbered) {
+        self.last = event.number;
+        self.ring_bytes += weight(&event);
+        self.ring.push_back(Arc::new(event));
+        while self.ring.len() > RING_MAX_EVENTS || self.ring_bytes > RING_MAX_BYTES {
+            if !self.drop_oldest() {
+                break;
+            }
+        }
+    }
+
+    fn record(&mut self, number: u64) {
+        self.recorded = self.recorded.max(number);
+        if self.readers == 0 {
+            while self.ring.front().is_some_and(|event| event.number <= number) {
+                self.drop_oldest();
+            }
+            self.ring.shrink_to(0);
+        }
+    }
+
     fn drop_oldest(&mut self) -> bool {
         let Some(event) = self.ring.pop_front() else { return false };
         self.ring_bytes = self.ring_bytes.saturating_sub(weight(&event));
@@ -294,7 +300,7 @@ mod tests {
         }
         assert!(matches!(poll(&mut reader, 0), Poll::Ready(Next::Lost)));
         assert!(matches!(poll(&mut reader, 10), Poll::Ready(Next::Event(e)) if e.number == 11));
-        hub.record(20);
+        hub.commit(None, Vec::new(), 20);
         assert!(matches!(poll(&mut reader, 5), Poll::Ready(Next::InJournal)));
         let large = "y".repeat(RING_MAX_BYTES);
         hub.publish(event(5000, &large));
@@ -306,7 +312,7 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let reader = hub.subscribe();
         hub.publish(event(1, "a"));
-        hub.record(1);
+        hub.commit(None, Vec::new(), 1);
         assert_eq!(hub.state.lock().ring.len(), 1);
         drop(reader);
         assert_eq!(hub.state.lock().ring.len(), 0);

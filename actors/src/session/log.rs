@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use beluga_core::{
-    AgentName, Append, ChatMessage, Code, Error, Event, Host, Journal, Mark, Result, StreamKey, SyncLevel, TurnId,
+    AgentName, Append, ChatMessage, Code, Error, Host, Journal, Mark, Result, StreamKey, SyncLevel, TurnId,
 };
 use beluga_runtime::task;
 use parking_lot::Mutex;
@@ -181,27 +181,23 @@ impl Inner {
                 return Err(error.with("stream", &self.stream));
             }
         };
-        self.publish(version, &body);
+        self.publish(version, body);
         Ok(())
     }
 
-    fn publish(&self, version: u64, body: &GroupBody) {
+    fn publish(&self, version: u64, body: GroupBody) {
+        let mut events = Vec::new();
+        body.unshown(|event| events.push(event));
+        let begins = body.records.iter().find_map(|record| match record {
+            Record::TurnStarted { from, .. } => Some(from.saturating_sub(1)),
+            _ => None,
+        });
         let recorded = {
             let mut history = self.history.lock();
             history.apply(version, body);
             history.recorded
         };
-        for record in &body.records {
-            if let Record::TurnStarted { from, .. } = record {
-                self.hub.begin_turn(from.saturating_sub(1), version);
-            }
-        }
-        for event in body.events(0) {
-            if !matches!(event.event, Event::Text { .. } | Event::Thinking { .. }) {
-                self.hub.publish(event);
-            }
-        }
-        self.hub.record(recorded);
+        self.hub.commit(begins.map(|before| (before, version)), events, recorded);
     }
 }
 

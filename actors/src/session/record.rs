@@ -54,18 +54,21 @@ impl GroupBody {
     /// Returns the public events of the group with a number above `after`, oldest first.
     pub(crate) fn events(&self, after: u64) -> Vec<Numbered> {
         let mut events = Vec::new();
+        self.visit(after, after, |event| events.push(event));
+        events
+    }
+
+    /// Gives the public events of the group but those that were shown while they came.
+    pub(crate) fn unshown(&self, emit: impl FnMut(Numbered)) {
+        self.visit(u64::MAX, 0, emit);
+    }
+
+    fn visit(&self, shown_after: u64, after: u64, mut emit: impl FnMut(Numbered)) {
         for record in &self.records {
-            record.events(after, |number, event| {
-                events.push(Numbered {
-                    number,
-                    turn: self.turn.clone(),
-                    agent: self.agent.clone(),
-                    at_ms: self.at_ms,
-                    event,
-                });
+            record.events(shown_after, after, |number, event| {
+                emit(Numbered { number, turn: self.turn.clone(), agent: self.agent.clone(), at_ms: self.at_ms, event });
             });
         }
-        events
     }
 }
 
@@ -233,7 +236,7 @@ pub(crate) enum Outcome {
 }
 
 impl Record {
-    fn events(&self, after: u64, mut emit: impl FnMut(u64, Event)) {
+    fn events(&self, shown_after: u64, after: u64, mut emit: impl FnMut(u64, Event)) {
         let mut emit = |number: u64, event: Event| {
             if number > after {
                 emit(number, event);
@@ -244,7 +247,7 @@ impl Record {
             Record::Resumed { attempt, number, discard_from, .. } => {
                 emit(*number, Event::Retry { attempt: *attempt, discard_from: Some(*discard_from) });
             }
-            Record::Answered(answered) => answered.events(after, emit),
+            Record::Answered(answered) => answered.events(shown_after, emit),
             Record::ToolsFinished { results } => {
                 for call in results {
                     emit(call.number, tool_result(&call.result));
@@ -273,9 +276,9 @@ impl Record {
 }
 
 impl Answered {
-    fn events(&self, after: u64, mut emit: impl FnMut(u64, Event)) {
+    fn events(&self, shown_after: u64, mut emit: impl FnMut(u64, Event)) {
         for shown in &self.shown {
-            if let Some((number, rest)) = shown.rest(after) {
+            if let Some((number, rest)) = shown.rest(shown_after) {
                 let text = rest.to_owned();
                 emit(number, if shown.thinking { Event::Thinking { text } } else { Event::Text { text } });
             }

@@ -142,19 +142,19 @@ impl Future for Cancelled {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let node = Arc::clone(&self.node);
+        let Self { node, key } = &mut *self;
         if node.cancelled.load(Ordering::Acquire) {
-            self.key = None;
+            *key = None;
             return Poll::Ready(());
         }
         let mut links = node.links.lock();
         if node.cancelled.load(Ordering::Acquire) {
-            self.key = None;
+            *key = None;
             return Poll::Ready(());
         }
-        match self.key.and_then(|key| links.wakers.get_mut(key)) {
+        match key.and_then(|key| links.wakers.get_mut(key)) {
             Some(waker) => waker.clone_from(cx.waker()),
-            None => self.key = Some(links.wakers.insert(cx.waker().clone())),
+            None => *key = Some(links.wakers.insert(cx.waker().clone())),
         }
         Poll::Pending
     }

@@ -101,6 +101,12 @@ struct Finished {
     answered: Option<Answered>,
 }
 
+/// What the model answered, and the end of the turn if it is one.
+struct Step {
+    answered: Answered,
+    finish: Option<String>,
+}
+
 impl Turn {
     /// Runs a turn to its end.
     ///
@@ -213,13 +219,9 @@ impl Turn {
             if self.steps >= self.spec.max_iterations {
                 return Err(self.out_of_iterations().into());
             }
-            let (plan, answered) = self.plan().await?;
+            let Step { answered, finish } = self.plan().await?;
             self.steps += 1;
-            self.usage += plan.answer.usage;
-            let finish = plan.actions.iter().find_map(|action| match action {
-                Action::Finish(result) => Some(result.clone()),
-                Action::Tool(_) => None,
-            });
+            self.usage += answered.message.usage.unwrap_or_default();
             if let Some(result) = finish {
                 return Ok(Finished { result, answered: Some(answered) });
             }
@@ -228,7 +230,7 @@ impl Turn {
     }
 
     /// Asks the planner, which asks the model; what it says is shown as it comes.
-    async fn plan(&self) -> Result<(Plan, Answered), Halt> {
+    async fn plan(&self) -> Result<Step, Halt> {
         let port = step::Port::new(self);
         let state = self.state();
         let planned = if self.observations.is_empty() {
@@ -240,27 +242,27 @@ impl Turn {
         if let Some(error) = journal_failure {
             return Err(Halt::Journal(error));
         }
-        let plan = planned.map_err(|error| self.with_partial(error, &shown))?;
-        let calls = plan.actions.iter().filter_map(|action| match action {
-            Action::Tool(call) => Some(call),
-            Action::Finish(_) => None,
-        });
+        let Plan { answer, actions } = planned.map_err(|error| self.with_partial(error, &shown))?;
         let usage_number = self.number().await?;
-        let mut intents = Vec::new();
-        for (index, call) in calls.enumerate() {
-            intents.push(Intent {
-                number: self.number().await?,
-                id: call.id.clone(),
-                name: call.name.clone(),
-                arguments: call.arguments.clone(),
-                effect: self.effect_of(call),
-                key: format!("{}/{}/{}.{index}", self.key.id, self.turn, self.steps),
-            });
+        let (mut intents, mut finish) = (Vec::new(), None);
+        for action in actions {
+            match action {
+                Action::Finish(result) => {
+                    finish.get_or_insert(result);
+                }
+                Action::Tool(call) => intents.push(Intent {
+                    number: self.number().await?,
+                    effect: self.effect_of(&call),
+                    key: format!("{}/{}/{}.{}", self.key.id, self.turn, self.steps, intents.len()),
+                    id: call.id,
+                    name: call.name,
+                    arguments: call.arguments,
+                }),
+            }
         }
-        let mut message = plan.answer.message.clone();
-        message.usage = Some(plan.answer.usage);
-        let answered = Answered { message, shown, intents, usage_number };
-        Ok((plan, answered))
+        let mut message = answer.message;
+        message.usage = Some(answer.usage);
+        Ok(Step { answered: Answered { message, shown, intents, usage_number }, finish })
     }
 
     fn state(&self) -> PlannerState {
