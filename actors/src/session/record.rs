@@ -14,6 +14,8 @@
 //! A group is one append: all its records are durable together. Text deltas are visible before their record; their
 //! numbers and text offsets are kept in it, so that a cursor inside a finished step gets the rest and nothing twice.
 
+use std::io;
+
 use beluga_core::{
     AgentName, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, ResponseFormat, Result,
     ToolResult, TurnId, Usage,
@@ -23,6 +25,32 @@ use serde::{Deserialize, Serialize};
 
 /// How many event numbers are reserved at a time.
 pub(crate) const NUMBERS_PER_RANGE: u64 = 1024;
+
+/// How many bytes of a group are written without growing the buffer; more than most groups have.
+const GROUP_EXPECTED_BYTES: usize = 1024;
+
+/// A buffer for JSON, which comes in pieces of a byte or few: written in place, not through a call each.
+struct Line(Vec<u8>);
+
+impl io::Write for Line {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match bytes {
+            [byte] => self.0.push(*byte),
+            bytes => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// One append of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,9 +68,10 @@ pub(crate) struct GroupBody {
 impl GroupBody {
     /// Encodes the group as JSON: self-describing, so that an older journal stays readable.
     pub(crate) fn encode(&self) -> Result<Bytes> {
-        serde_json::to_vec(self)
-            .map(Bytes::from)
-            .map_err(|error| Error::internal("a session record is no JSON").with_source(error))
+        let mut line = Line(Vec::with_capacity(GROUP_EXPECTED_BYTES));
+        serde_json::to_writer(&mut line, self)
+            .map_err(|error| Error::internal("a session record is no JSON").with_source(error))?;
+        Ok(Bytes::copy_from_slice(&line.0))
     }
 
     /// Decodes a group.

@@ -183,7 +183,8 @@ where
     };
     let entry = Entry { incarnation: Arc::clone(incarnation), id };
     let scope = Scope::of_job(Arc::clone(incarnation), context.clone(), id, Arc::clone(&path));
-    let future = build(JobCx { name: Arc::clone(&path), scope });
+    // Boxed where it is made: on its way into its task, and when that ends, it would be copied half a dozen times.
+    let future = Box::pin(build(JobCx { name: Arc::clone(&path), scope }));
     let running = Running::new(future, registration, context, entry);
     Job { name: path, state: State::Running { task: task::spawn("job", running), abort } }
 }
