@@ -198,6 +198,11 @@ impl Slot {
         self.life.lock().is_alive()
     }
 
+    /// Returns whether it was ever launched.
+    pub(crate) fn has_lived(&self) -> bool {
+        self.life.lock().number != 0
+    }
+
     /// Returns the youngest child that must end with this incarnation.
     pub(crate) fn next_to_end(&self) -> Option<Arc<Slot>> {
         let for_good = self.ends_for_good();

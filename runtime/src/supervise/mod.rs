@@ -59,7 +59,8 @@ impl Drain {
         let children = self.slot().children.lock().list.clone();
         let (resting, ended): (Vec<_>, Vec<_>) = children
             .into_iter()
-            .filter(|child| child.settings.kept && !child.is_alive())
+            // One that has not lived yet belongs to the spawner that is about to start it.
+            .filter(|child| child.settings.kept && child.has_lived() && !child.is_alive())
             .partition(|child| child.is_resting());
         ended.iter().rev().for_each(|child| child.terminate(&ExitReason::Stopped));
         for child in &resting {

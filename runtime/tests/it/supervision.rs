@@ -379,3 +379,21 @@ fn a_child_that_escalates_is_rebuilt_with_its_parent_if_it_is_kept() {
         system.shutdown(GRACE).await.unwrap();
     });
 }
+
+#[test]
+fn a_kept_child_may_be_spawned_the_moment_its_parent_has_started() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let journal = Journal::default();
+        let system = System::builder("eager").build().unwrap();
+        for number in 0..2_000 {
+            let parent = system.spawn_with(named(&format!("parent-{number}"), &journal)).await.unwrap();
+            let child = named("child", &journal).kept();
+            let child = system.spawn_under(&parent.address().unwrap(), child).await;
+            assert!(child.is_ok(), "{number}: {:?}", child.err());
+            journal.clear();
+            parent.stop();
+        }
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
