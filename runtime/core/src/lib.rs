@@ -4,7 +4,16 @@
 //! trait per file. Nothing here does I/O, reads a clock, spawns, or knows a vendor; there is no tokio in this crate.
 //! Whoever implements a contract depends on this crate only.
 #![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::disallowed_methods
+    )
+)]
 
 mod cancel;
 mod content;
