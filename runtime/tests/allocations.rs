@@ -1,5 +1,5 @@
 //! What the layers of a call cost in allocations: at most one each, none where a layer has nothing to do.
-
+#![allow(clippy::unwrap_used)]
 // Counting allocations takes an allocator, and that is an unsafe trait; this one only counts and passes on.
 #![allow(unsafe_code)]
 
