@@ -117,7 +117,7 @@ async fn serve(stream: TcpStream, script: &Arc<Script>) -> io::Result<()> {
 pub(crate) fn configuration(vendor: SocketAddr) -> String {
     format!(
         "[providers.main]\nkind = \"openai-compatible\"\nmodel = \"played\"\nbase_url = \"http://{vendor}/v1\"\n\
-         limits = {{ max_pending = 100000 }}\n[agents.assistant]\n"
+         limits = {{ max_pending = 100000 }}\n[agents.assistant]\ntools = [\"calculator\"]\n"
     )
 }
 
