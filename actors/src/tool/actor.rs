@@ -21,7 +21,7 @@ use super::typed::Arguments;
 pub struct ToolSettings {
     /// The most time of a call whose tool names none. Default: 60 s.
     pub timeout: Duration,
-    /// The most calls in flight; one more is `overloaded`. Default: 256.
+    /// The most calls in flight; one more is `overloaded`. Default: 4,096.
     pub max_in_flight: usize,
     /// When to stop calling a tool that fails. Default: none; the model is told of failures in any case.
     pub breaker: Option<BreakerConfig>,
@@ -31,7 +31,7 @@ pub struct ToolSettings {
 
 impl Default for ToolSettings {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), max_in_flight: 256, breaker: None, hooks: Vec::new() }
+        Self { timeout: Duration::from_secs(60), max_in_flight: 4096, breaker: None, hooks: Vec::new() }
     }
 }
 
