@@ -19,7 +19,7 @@ use beluga::config::{Config, Environment, Sources};
 use beluga::node::{Claim, DataDir, Listen, Node};
 use beluga::runtime::telemetry::Sampler;
 use futures_util::future::join_all;
-use meter::{Samples, cpu_of, switch};
+use meter::{Accounts, Samples, switch};
 use wire::{Answer, Answering, Question, Reader, configuration, vendor};
 
 /// Streams at a time.
@@ -50,9 +50,10 @@ fn main() {
         (Samples::default(), Samples::default(), Samples::default(), Samples::default());
     outside.block_on(round(address, 0, &written));
     for number in 1..=rounds {
-        let before = cpu_of(WORKER) + cpu_of(WRITER);
+        let before = Accounts::now();
         let took = outside.block_on(round(address, number, &written));
-        let spent = cpu_of(WORKER) + cpu_of(WRITER) - before;
+        let after = Accounts::now();
+        let spent = after.of_thread(WORKER, &before) + after.of_thread(WRITER, &before);
         p50.push(took.at(0.5));
         p99.push(took.at(0.99));
         late.push(took.at(1.0));

@@ -20,7 +20,7 @@ use beluga_providers::memory::{MemoryJournal, MemoryMessages, MemoryState};
 use beluga_providers::sqlite::{Sqlite, SqliteOptions};
 use beluga_runtime::{RuntimeHost, System, SystemRandom, task};
 use futures_util::future::join_all;
-use meter::{Samples, cpu, cpu_of, switch};
+use meter::{Accounts, Samples, switch};
 use serde_json::json;
 
 /// Turns of a session, after a first one that is not counted.
@@ -107,7 +107,7 @@ fn sample(case: Case, turns: usize, figures: &mut Figures) {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    // A thread that ended takes its account with it.
+    // Of a thread that ended nothing would be counted.
     runtime.worker_threads(case.workers).thread_keep_alive(Duration::from_secs(3600)).enable_all();
     let runtime = runtime.build().unwrap();
     runtime.block_on(async {
@@ -130,20 +130,20 @@ fn sample(case: Case, turns: usize, figures: &mut Figures) {
         let groups = turns / TURNS / case.sessions;
         // Caches, allocator and tables fill up first.
         talk(&agent, case, 0, 0..=TURNS).await;
-        let begin = cpu();
+        let begin = Accounts::now();
         for group in 1..=groups {
             talk(&agent, case, group, 0..=0).await;
         }
-        let (middle, wrote) = (cpu(), cpu_of(WRITER));
+        let middle = Accounts::now();
         for group in 1..=groups {
             talk(&agent, case, group, 1..=TURNS).await;
         }
-        let (end, written) = (cpu(), cpu_of(WRITER));
+        let end = Accounts::now();
         let sessions = (groups * case.sessions) as f64;
         let micros = |spent: Duration, turns: f64| spent.as_secs_f64() * 1e6 / turns;
-        figures.first.push(micros(middle - begin, sessions));
-        figures.process.push(micros(end - middle, sessions * TURNS as f64));
-        figures.writer.push(micros(written - wrote, sessions * TURNS as f64));
+        figures.first.push(micros(middle.since(&begin), sessions));
+        figures.process.push(micros(end.since(&middle), sessions * TURNS as f64));
+        figures.writer.push(micros(end.of_thread(WRITER, &middle), sessions * TURNS as f64));
         drop(agent);
         system.shutdown(Duration::from_secs(30)).await.unwrap();
     });

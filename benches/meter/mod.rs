@@ -4,38 +4,55 @@
 //! it reads `/proc/self/task`.
 #![allow(dead_code, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Each bench uses its part.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-/// Returns the CPU time of all threads of this process that ran so far.
+/// The CPU time of each thread of this process at a moment.
 ///
 /// A running thread's account is brought up to date by its giving up the processor; the other threads of a bench wait
-/// by then.
-pub(crate) fn cpu() -> Duration {
-    std::thread::yield_now();
-    threads(None)
+/// by then. Of a thread that ends in between nothing is counted.
+pub(crate) struct Accounts(HashMap<OsString, Account>);
+
+struct Account {
+    name: String,
+    spent_ns: u64,
 }
 
-/// Returns the CPU time of the threads of one name.
-pub(crate) fn cpu_of(name: &str) -> Duration {
-    threads(Some(name))
-}
-
-fn threads(name: Option<&str>) -> Duration {
-    let mut spent = 0;
-    for task in fs::read_dir("/proc/self/task").unwrap() {
-        let task = task.unwrap().path();
-        let (Ok(thread), Ok(times)) =
-            (fs::read_to_string(task.join("comm")), fs::read_to_string(task.join("schedstat")))
-        else {
-            continue;
-        };
-        if name.is_none_or(|name| thread.trim() == name) {
-            spent += times.split(' ').next().unwrap().parse::<u64>().unwrap();
-        }
+impl Accounts {
+    pub(crate) fn now() -> Self {
+        std::thread::yield_now();
+        let tasks = fs::read_dir("/proc/self/task").unwrap();
+        Self(tasks.map(Result::unwrap).filter_map(|task| Some((task.file_name(), Account::of(&task.path())?))).collect())
     }
-    Duration::from_nanos(spent)
+
+    /// Returns what all threads spent since an earlier moment.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        self.of(before, |_| true)
+    }
+
+    /// Returns what the threads of one name spent since an earlier moment.
+    pub(crate) fn of_thread(&self, name: &str, before: &Self) -> Duration {
+        self.of(before, |thread| thread == name)
+    }
+
+    fn of(&self, before: &Self, counts: impl Fn(&str) -> bool) -> Duration {
+        let spent = self.0.iter().filter(|(_, account)| counts(&account.name)).map(|(id, account)| {
+            account.spent_ns.saturating_sub(before.0.get(id).map_or(0, |before| before.spent_ns))
+        });
+        Duration::from_nanos(spent.sum())
+    }
+}
+
+impl Account {
+    fn of(task: &Path) -> Option<Self> {
+        let name = fs::read_to_string(task.join("comm")).ok()?.trim().to_owned();
+        let times = fs::read_to_string(task.join("schedstat")).ok()?;
+        Some(Self { name, spent_ns: times.split(' ').next()?.parse().ok()? })
+    }
 }
 
 /// The samples of one figure.
