@@ -30,7 +30,7 @@ const SESSION_MAX_KIB: f64 = 64.0;
 const WORDS: usize = 10;
 const WORD_GAP: Duration = Duration::from_millis(150);
 /// Pieces of the answer the slow reader does not take; far more than the node and the system keep for it.
-const FLOOD: usize = 1_500;
+const FLOOD: usize = 2_000;
 const PIECE_BYTES: usize = 1_024;
 /// Turns that are asked for at the same moment; the others follow as these are accepted.
 const ASKING_MAX: usize = 200;

@@ -13,6 +13,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// How many connections may wait to be accepted: all sessions of a load come at once.
 const BACKLOG: u32 = 4096;
 
+/// The most bytes of an answer that are written though the node has not taken them; accepted connections inherit it.
+const SEND_BUFFER_BYTES: u32 = 16 * 1024;
+
 /// The vendor at work on one answer.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
@@ -75,6 +78,7 @@ impl Answer {
 /// Starts a vendor; it ends with its runtime.
 pub(crate) async fn vendor(script: Arc<Script>) -> SocketAddr {
     let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener: TcpListener = socket.listen(BACKLOG).unwrap();
     let address = listener.local_addr().unwrap();
