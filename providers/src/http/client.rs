@@ -136,10 +136,22 @@ impl HttpClient {
         }
         let response = builder.send().await.map_err(|error| failed(error, &host))?;
         let status = response.status();
-        let headers = response.headers().clone();
+        let headers = copied(response.headers());
         let body = Body { inner: Box::pin(response.bytes_stream()), host };
         Ok(HttpResponse { status, headers, body: Box::pin(body) })
     }
+}
+
+/// Copies headers: as they come, each of them holds the whole buffer its connection was read into.
+fn copied(headers: &HeaderMap) -> HeaderMap {
+    let mut copies = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            copy.set_sensitive(value.is_sensitive());
+            copies.append(name.clone(), copy);
+        }
+    }
+    copies
 }
 
 impl HttpResponse {
