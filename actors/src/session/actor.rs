@@ -32,7 +32,8 @@ pub(crate) struct SessionActor {
     hub: Arc<Hub>,
     log: Option<Log>,
     running: Option<Running>,
-    waiting: VecDeque<Waiting>,
+    /// Boxed: most sessions never have one.
+    waiting: VecDeque<Box<Waiting>>,
     /// How many turns wait, for introspection.
     waits: Arc<AtomicUsize>,
 }
@@ -90,7 +91,8 @@ impl SessionActor {
 
     fn begin_next(&mut self, cx: &mut Cx<Self>) {
         while self.running.is_none() {
-            let Some(Waiting { message, reply, context }) = self.waiting.pop_front() else { return };
+            let Some(waiting) = self.waiting.pop_front() else { return };
+            let Waiting { message, reply, context } = *waiting;
             if message.cancel.is_cancelled() || reply.is_closed() {
                 reply.send(Err(Error::cancelled("the caller left before the turn began")));
                 continue;
@@ -258,7 +260,7 @@ impl DeferredHandler<StartTurn> for SessionActor {
                 .with("session", &self.key.id)));
         }
         let context = cx.context().clone();
-        self.waiting.push_back(Waiting { message, reply, context });
+        self.waiting.push_back(Box::new(Waiting { message, reply, context }));
         self.start_next(cx);
     }
 }
