@@ -10,7 +10,7 @@ use beluga_core::{BoxStream, Code, Error, Result};
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
