@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use beluga_core::{Event, Numbered, Problem, Usage};
+use beluga_core::{Event, HandoffMode, Numbered, Problem, Usage};
 
 /// The most characters of a tool's arguments or result that are shown.
 const SHOWN_MAX_CHARS: usize = 200;
@@ -34,6 +34,10 @@ impl Printer {
             Event::Text { text } if self.text => self.print(text),
             Event::ToolCall { name, arguments, .. } => self.note(&format!("→ {name} {}", shorten(arguments))),
             Event::ToolResult { name, content, .. } => self.note(&format!("← {name} {}", shorten(content))),
+            // In the events of a session its own agent speaks: what goes to it comes back.
+            Event::Handoff { from, to, mode: HandoffMode::Return } if *to == event.agent => {
+                self.note(&format!("⇐ {from} hands back to {to}"));
+            }
             Event::Handoff { from, to, .. } => self.note(&format!("⇒ {from} hands over to {to}")),
             Event::Retry { attempt, discard_from } => {
                 self.end_line();

@@ -161,8 +161,8 @@ impl Shared {
         // A turn whose caller may leave is cancelled by the caller's token, waiting or running.
         let cancel = if invoke.cancel_on_drop { invoke.context.cancel_token().child() } else { CancelToken::new() };
         let mut guard = CancelOnDrop(invoke.cancel_on_drop.then(|| cancel.clone()));
-        let Invoke { input, format, history, .. } = invoke;
-        let message = StartTurn { agent: agent.clone(), input, key: mark, format, history, cancel };
+        let Invoke { input, format, history, hops, .. } = invoke;
+        let message = StartTurn { agent: agent.clone(), input, key: mark, format, history, hops, cancel };
         let ask = session.ask(message).with_context(&invoke.context).within(self.settings.turn_timeout);
         let Started { turn, before, hub } = ask.await?;
         let reader = if Arc::ptr_eq(reader.hub(), &hub) { reader } else { hub.subscribe() };

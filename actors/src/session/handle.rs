@@ -27,6 +27,7 @@ pub struct Invoke {
     /// Whether dropping the stream cancels the turn.
     pub cancel_on_drop: bool,
     pub(crate) history: Vec<std::sync::Arc<ChatMessage>>,
+    pub(crate) hops: u32,
 }
 
 impl Invoke {
@@ -41,6 +42,7 @@ impl Invoke {
             format: None,
             cancel_on_drop: false,
             history: Vec::new(),
+            hops: 0,
         }
     }
 

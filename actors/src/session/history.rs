@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use beluga_core::{AgentName, ChatMessage, Group, ResponseFormat, Result, ToolResult, TurnId, Usage};
 
-use super::record::{Answered, GroupBody, KeyMark, Outcome, Record};
+use super::record::{Answered, GroupBody, KeyMark, Outcome, Record, Relay};
 
 /// How many idempotency keys a session remembers; the oldest finished one is forgotten first.
 pub(crate) const KEYS_MAX: usize = 256;
@@ -57,8 +57,19 @@ pub(crate) struct OpenTurn {
     pub(crate) pending: Option<Answered>,
     /// Whether it is to be cancelled.
     pub(crate) cancelled: bool,
-    /// How many handoffs it made.
+    /// How many handoffs it made, those that led to it included.
     pub(crate) hops: u32,
+}
+
+impl OpenTurn {
+    /// Returns the handoffs that come back among the calls without a result, one place per call; empty if there are none.
+    pub(crate) fn relays(&self) -> Vec<Option<Relay>> {
+        let intents = self.pending.as_ref().map(|pending| pending.intents.as_slice()).unwrap_or_default();
+        if intents.iter().all(|intent| intent.relay.is_none()) {
+            return Vec::new();
+        }
+        intents.iter().map(|intent| intent.relay.clone()).collect()
+    }
 }
 
 /// An idempotency key and the turn it started.
@@ -103,11 +114,12 @@ impl History {
     fn apply_record(&mut self, version: u64, at_ms: u64, turn: &TurnId, record: Record) {
         match record {
             Record::Opened { history } => self.messages.extend(history.into_iter().map(Arc::new)),
-            Record::TurnStarted { input, key, format, from, until } => {
+            Record::TurnStarted { input, key, format, from, until, hops } => {
                 self.index.push((from.saturating_sub(1), version));
                 self.start_turn(at_ms, turn, input, key, from);
                 if let Some(open) = &mut self.open {
                     open.format = format;
+                    open.hops = hops;
                 }
                 self.reserved = self.reserved.max(until);
             }

@@ -22,6 +22,8 @@ pub(crate) struct StartTurn {
     pub(crate) format: Option<ResponseFormat>,
     /// What was said before, for a session another agent delegates to.
     pub(crate) history: Vec<Arc<ChatMessage>>,
+    /// How many handoffs led to this turn.
+    pub(crate) hops: u32,
     /// Cancels the turn, waiting or running; the caller's half of it.
     pub(crate) cancel: CancelToken,
 }

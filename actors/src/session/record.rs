@@ -6,8 +6,8 @@
 //! |---|---|
 //! | `opened`, `turn_started`, `reserved`, `cancelled` | none |
 //! | `resumed` | `retry` |
-//! | `answered` | `thinking`, `text` (one each per stretch), `usage`, `tool_call` |
-//! | `tools_finished` | `tool_result` |
+//! | `answered` | `thinking`, `text` (one each per stretch), `usage`, `tool_call`, `handoff` to an agent that comes back |
+//! | `tools_finished` | `handoff` back to the agent that asked, `tool_result` |
 //! | `handed_off` | `handoff` |
 //! | `turn_ended` | `done` or `error` |
 //!
@@ -125,6 +125,9 @@ pub(crate) enum Record {
         from: u64,
         /// The last number of the range.
         until: u64,
+        /// How many handoffs led to this turn, when another agent delegates to it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        hops: u32,
     },
     /// More numbers were reserved.
     Reserved {
@@ -237,6 +240,20 @@ pub(crate) struct Intent {
     pub(crate) effect: Effect,
     /// The key of this call, the same after every resume.
     pub(crate) key: String,
+    /// Whom the call asks, if it is a handoff that comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) relay: Option<Relay>,
+}
+
+/// The conversation passes from one agent to another, and is to come back or does come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Relay {
+    /// The number of the `handoff` event.
+    pub(crate) number: u64,
+    /// Who had it.
+    pub(crate) from: AgentName,
+    /// Who has it now.
+    pub(crate) to: AgentName,
 }
 
 /// A finished tool call.
@@ -246,6 +263,9 @@ pub(crate) struct FinishedCall {
     pub(crate) number: u64,
     /// What the tool answered.
     pub(crate) result: ToolResult,
+    /// Who gives the conversation back with this result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) relay: Option<Relay>,
 }
 
 /// How a turn ended.
@@ -279,6 +299,9 @@ impl Record {
             Record::Answered(answered) => answered.events(shown_after, emit),
             Record::ToolsFinished { results } => {
                 for call in results {
+                    if let Some(relay) = &call.relay {
+                        emit(relay.number, relay.event());
+                    }
                     emit(call.number, tool_result(&call.result));
                 }
             }
@@ -297,7 +320,7 @@ impl Record {
                 Some(*number)
             }
             Record::Answered(answered) => {
-                answered.intents.iter().map(|intent| intent.number).chain([answered.usage_number]).max()
+                answered.intents.iter().map(Intent::last_number).chain([answered.usage_number]).max()
             }
             Record::ToolsFinished { results } => results.iter().map(|call| call.number).max(),
         }
@@ -315,6 +338,9 @@ impl Answered {
         emit(self.usage_number, Event::Usage { usage: self.message.usage.unwrap_or_default() });
         for intent in &self.intents {
             emit(intent.number, intent.event());
+            if let Some(relay) = &intent.relay {
+                emit(relay.number, relay.event());
+            }
         }
     }
 }
@@ -323,6 +349,23 @@ impl Intent {
     /// Returns the public event.
     pub(crate) fn event(&self) -> Event {
         Event::ToolCall { id: self.id.clone(), name: self.name.clone(), arguments: self.arguments.clone() }
+    }
+
+    /// Returns the highest number of the call's events.
+    fn last_number(&self) -> u64 {
+        self.relay.as_ref().map_or(self.number, |relay| relay.number.max(self.number))
+    }
+}
+
+impl Relay {
+    /// Returns the way back, shown under this number.
+    pub(crate) fn back(&self, number: u64) -> Self {
+        Self { number, from: self.to.clone(), to: self.from.clone() }
+    }
+
+    /// Returns the public event.
+    fn event(&self) -> Event {
+        Event::Handoff { from: self.from.clone(), to: self.to.clone(), mode: HandoffMode::Return }
     }
 }
 
@@ -334,6 +377,11 @@ impl Outcome {
             Outcome::Failed { error } => Event::Error { error: Error::from(error.clone()).problem() },
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The form serde calls.
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Returns the public event of a finished call.
@@ -370,7 +418,14 @@ mod tests {
             agent: AgentName::parse("a").unwrap(),
             records: vec![
                 Record::Opened { history: vec![] },
-                Record::TurnStarted { input: ChatMessage::user("hi"), key: None, format: None, from: 1, until: 1024 },
+                Record::TurnStarted {
+                    input: ChatMessage::user("hi"),
+                    key: None,
+                    format: None,
+                    from: 1,
+                    until: 1024,
+                    hops: 0,
+                },
                 Record::Answered(Answered {
                     message: ChatMessage::assistant("abcdef"),
                     shown: vec![shown()],

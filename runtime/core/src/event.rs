@@ -43,6 +43,10 @@ pub enum Event {
         outcome: ToolOutcome,
     },
     /// Another agent takes over.
+    ///
+    /// A `transfer` is one event, after its `tool_result`. A `return` is two, between its `tool_call` and `tool_result`:
+    /// one from the agent that asks, and, once the other has answered or failed, one back to it with both names
+    /// exchanged. What the other agent says meanwhile is in a session of its own.
     Handoff {
         /// Who hands over.
         from: AgentName,

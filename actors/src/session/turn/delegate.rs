@@ -2,19 +2,33 @@
 
 use std::sync::Arc;
 
-use beluga_core::{Error, HandoffMode, Result, SessionId, ToolOutcome, ToolOutput};
+use beluga_core::{Error, HandoffMode, Result, SessionId, ToolCall, ToolOutcome, ToolOutput};
 
 use super::{Halt, Turn};
 use crate::agent::{AgentRef, HANDOFFS_MAX, Handoff, HandoffNotice};
 use crate::session::Invoke;
 use crate::session::directory::short_hash;
-use crate::session::record::{FinishedCall, Intent, Record};
+use crate::session::record::{FinishedCall, Intent, Record, Relay};
 
 impl Turn {
     /// Returns the handoff behind a tool name, if it is enabled for this call.
     pub(super) fn handoff(&self, tool: &str) -> Option<&Handoff> {
+        self.handoff_named(tool).filter(|handoff| handoff.is_enabled(&self.context))
+    }
+
+    fn handoff_named(&self, tool: &str) -> Option<&Handoff> {
         let to = tool.strip_prefix(crate::agent::TRANSFER_PREFIX)?;
-        self.spec.handoffs.iter().find(|handoff| handoff.to.as_str() == to && handoff.is_enabled(&self.context))
+        self.spec.handoffs.iter().find(|handoff| handoff.to.as_str() == to)
+    }
+
+    /// Returns whom a call asks, if it is a handoff that comes back.
+    pub(super) async fn relay_to(&self, call: &ToolCall) -> Result<Option<Relay>, Halt> {
+        let Some(handoff) = self.handoff(&call.name) else { return Ok(None) };
+        if handoff.mode == HandoffMode::Transfer || self.hops >= HANDOFFS_MAX {
+            return Ok(None);
+        }
+        let number = self.number().await?;
+        Ok(Some(Relay { number, from: self.agent.clone(), to: handoff.to.clone() }))
     }
 
     /// Answers the call of a handoff's tool. In return mode the other agent runs a turn of its own.
@@ -47,6 +61,7 @@ impl Turn {
             .with_context(self.context.child())
             .cancel_on_drop(true);
         invoke.history = self.past_for(handoff);
+        invoke.hops = self.hops + 1;
         let reply = agent.invoke(invoke).await?;
         Ok(ToolOutput::text(reply.result))
     }
@@ -59,12 +74,13 @@ impl Turn {
         strip_input(handoff.filtered(before), &self.input)
     }
 
-    /// Returns the transfer among finished calls; the first one counts.
+    /// Returns the transfer among finished calls; the first one counts. One that was accepted happens, even if it is
+    /// no longer offered: the model was told so.
     pub(super) fn transfer_of(&self, finished: &[FinishedCall]) -> Option<&Handoff> {
         finished
             .iter()
             .filter(|call| call.result.outcome == ToolOutcome::Ok)
-            .filter_map(|call| self.handoff(&call.result.name))
+            .filter_map(|call| self.handoff_named(&call.result.name))
             .find(|handoff| handoff.mode == HandoffMode::Transfer)
     }
 

@@ -127,12 +127,12 @@ impl Turn {
                 return Ok(());
             }
         };
-        let StartTurn { input, key, format, history, .. } = message;
+        let StartTurn { input, key, format, history, hops, .. } = message;
         let (from, until) = setup.log.reserve_range();
         let records = opening(
             &setup.log,
             &history,
-            Record::TurnStarted { input: input.clone(), key, format: format.clone(), from, until },
+            Record::TurnStarted { input: input.clone(), key, format: format.clone(), from, until, hops },
         );
         if let Err(error) = setup.log.append(&setup.turn, &setup.agent, records, SyncLevel::Disk, Mark::Open).await {
             // Nothing was started; the caller may try again.
@@ -147,6 +147,7 @@ impl Turn {
         let recorded = setup.log.read(|history| history.open.as_ref().map(|open| Arc::clone(&open.input)));
         let mut turn = Self::new(setup, spec, recorded.unwrap_or_else(|| Arc::new(input)), scope);
         turn.format = format;
+        turn.hops = hops;
         turn.finish().await
     }
 
@@ -252,6 +253,7 @@ impl Turn {
                 }
                 Action::Tool(call) => intents.push(Intent {
                     number: self.number().await?,
+                    relay: self.relay_to(&call).await?,
                     effect: self.effect_of(&call),
                     key: format!("{}/{}/{}.{}", self.key.id, self.turn, self.steps, intents.len()),
                     id: call.id,
@@ -448,7 +450,12 @@ async fn results_of_abandoned(
     let Some(pending) = pending else { return Ok(None) };
     let mut results = Vec::with_capacity(pending.intents.len());
     for intent in &pending.intents {
-        results.push(FinishedCall { number: log.number(turn, agent).await?, result: tools::abandoned(intent, error) });
+        let relay = match &intent.relay {
+            Some(relay) => Some(relay.back(log.number(turn, agent).await?)),
+            None => None,
+        };
+        let number = log.number(turn, agent).await?;
+        results.push(FinishedCall { number, result: tools::abandoned(intent, error), relay });
     }
     Ok(Some(Record::ToolsFinished { results }))
 }

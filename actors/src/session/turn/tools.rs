@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{Halt, Turn, UnknownOutcome};
 use crate::agent::Observation;
+use crate::session::history::OpenTurn;
 use crate::session::record::{Answered, FinishedCall, Intent, Record};
 use crate::tool::ToolRef;
 
@@ -93,9 +94,15 @@ impl Turn {
         let mut finished = Vec::with_capacity(results.len());
         self.observations.clear();
         let share = RESULTS_MAX_BYTES / results.len().max(1);
+        let mut relays =
+            self.log.read(|history| history.open.as_ref().map_or_else(Vec::new, OpenTurn::relays)).into_iter();
         for (mut result, latency) in results {
             cut(&mut result, share);
-            finished.push(FinishedCall { number: self.number().await?, result: result.clone() });
+            let relay = match relays.next().flatten() {
+                Some(relay) => Some(relay.back(self.number().await?)),
+                None => None,
+            };
+            finished.push(FinishedCall { number: self.number().await?, result: result.clone(), relay });
             self.observations.push(Observation { result, latency });
         }
         let transfer = self.transfer_of(&finished).cloned();
