@@ -20,6 +20,33 @@ fn invoke_answers_result_session_turn_and_usage() {
 }
 
 #[test]
+fn a_conversation_is_read_in_pages_by_its_tenant_only() {
+    let place = Place::new();
+    let node = place.node(&[]);
+    for sum in ["1 + 1", "2 + 2"] {
+        let body = json!({"input": format!("What is {sum}?"), "session": "s-1", "metadata": {"ticket": sum}});
+        assert_eq!(node.invoke(&body).status, 200);
+    }
+    let all = node.get("/api/v1/sessions/s-1").json();
+    assert_eq!((all["session"].as_str(), all["turns"].as_array().unwrap().len()), (Some("s-1"), 2), "{all}");
+    let turn = &all["turns"][0];
+    assert_eq!((turn["status"].as_str(), turn["input"].as_str()), (Some("done"), Some("What is 1 + 1?")));
+    assert_eq!((turn["output"].as_str(), turn["metadata"]["ticket"].as_str()), (Some("1 + 1 is 2."), Some("1 + 1")));
+    assert!(turn["started_at_ms"].is_u64() && turn["ended_at_ms"].is_u64() && all["next"].is_null());
+    let first = node.get("/api/v1/sessions/s-1?limit=1").json();
+    assert_eq!(first["turns"], json!([all["turns"][0]]));
+    let second = node.get(&format!("/api/v1/sessions/s-1?limit=1&from={}", first["next"])).json();
+    assert_eq!((&second["turns"], &second["next"]), (&json!([all["turns"][1]]), &json!(null)));
+    node.get("/api/v1/sessions/s-2").problem(404, "not_found");
+    for query in ["limit=0", "limit=201", "limit=x", "from=-1", "page=2"] {
+        node.get(&format!("/api/v1/sessions/s-1?{query}")).problem(400, "invalid_input");
+    }
+    let other = [("X-Beluga-Tenant", "acme")];
+    request(node.address, "GET", "/api/v1/sessions/s-1", &other, b"").problem(404, "not_found");
+    node.post("/api/v1/sessions/s-1", &json!({})).problem(405, "invalid_input");
+}
+
+#[test]
 fn agents_tree_health_and_metrics_answer() {
     let place = Place::new();
     let node = place.node(&[]);

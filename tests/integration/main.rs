@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod conversation;
 mod crash;
 mod events;
 mod handoff;

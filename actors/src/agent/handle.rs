@@ -18,7 +18,7 @@ use super::handoff::HandoffNotice;
 use super::message::{AcceptHandoff, AgentProtocol};
 use super::output::AskOutput;
 use super::spec::AgentSpec;
-use crate::session::{EventStream, Invoke, Reply, Sessions, Settings, Shared, Stores};
+use crate::session::{EventStream, Invoke, Reply, SessionRef, Sessions, Settings, Shared, Stores};
 use crate::tool::{ToolRef, ToolSettings, Tools};
 
 /// How long after its deadline a turn may take to say so.
@@ -55,6 +55,12 @@ impl AgentRef {
     /// Asks a question: `agent.ask("…").await?` gives the whole answer.
     pub fn ask(&self, text: impl Into<String>) -> Ask {
         Ask { agent: self.clone(), invoke: Invoke::text(text), within: None }
+    }
+
+    /// Returns a session to look at: `agent.session(id).conversation().await?` gives its turns.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> SessionRef {
+        Sessions(Arc::clone(&self.shared)).of(id)
     }
 
     /// Runs a turn and returns its answer. Dropping the future cancels the turn.

@@ -13,6 +13,7 @@ use beluga_runtime::{Activation, Activator, Family, FamilyOptions, Ref, Spec, Sy
 use parking_lot::Mutex;
 
 use super::actor::{SESSION, SessionActor};
+use super::conversation::{self, Conversation, Page, SessionRef};
 use super::handle::Invoke;
 use super::history::History;
 use super::hub::Hub;
@@ -154,6 +155,7 @@ impl Shared {
     }
 
     pub(crate) async fn start(self: &Arc<Self>, agent: &AgentName, invoke: Invoke) -> Result<EventStream> {
+        invoke.check_metadata()?;
         let key = SessionKey { tenant: invoke.context.tenant().clone(), id: self.session_id(agent, &invoke)? };
         let mark = invoke.idempotency_key.as_ref().map(|text| KeyMark { key: text.clone(), digest: digest(&invoke) });
         let reader = self.hub(&key).subscribe();
@@ -161,8 +163,8 @@ impl Shared {
         // A turn whose caller may leave is cancelled by the caller's token, waiting or running.
         let cancel = if invoke.cancel_on_drop { invoke.context.cancel_token().child() } else { CancelToken::new() };
         let mut guard = CancelOnDrop(invoke.cancel_on_drop.then(|| cancel.clone()));
-        let Invoke { input, format, history, hops, .. } = invoke;
-        let message = StartTurn { agent: agent.clone(), input, key: mark, format, history, hops, cancel };
+        let Invoke { input, format, metadata, history, hops, .. } = invoke;
+        let message = StartTurn { agent: agent.clone(), input, key: mark, format, metadata, history, hops, cancel };
         let ask = session.ask(message).with_context(&invoke.context).within(self.settings.turn_timeout);
         let Started { turn, before, hub } = ask.await?;
         let reader = if Arc::ptr_eq(reader.hub(), &hub) { reader } else { hub.subscribe() };
@@ -222,10 +224,11 @@ pub(crate) fn short_hash(parts: &[&str]) -> String {
 
 fn digest(invoke: &Invoke) -> String {
     let input = serde_json::to_string(&invoke.input).unwrap_or_default();
-    match &invoke.format {
-        None => short_hash(&[&input]),
-        Some(format) => short_hash(&[&input, &serde_json::to_string(format).unwrap_or_default()]),
-    }
+    let format = invoke.format.as_ref().map(|format| serde_json::to_string(format).unwrap_or_default());
+    let mut parts = vec![input.as_str()];
+    parts.extend(format.as_deref());
+    parts.extend(invoke.metadata.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]));
+    short_hash(&parts)
 }
 
 /// Cancels a turn whose caller leaves before it holds the turn's stream.
@@ -290,6 +293,23 @@ impl Sessions {
         let until = if follow { Until::Never } else { Until::Number(hub.last()) };
         let reader = hub.subscribe();
         Ok(self.0.events_of(&key, None, after.unwrap_or(0), until, reader))
+    }
+
+    /// Returns a session to look at; of the default tenant unless [`of_tenant`](SessionRef::of_tenant) says otherwise.
+    #[must_use]
+    pub fn of(&self, session: SessionId) -> SessionRef {
+        SessionRef { sessions: self.clone(), tenant: TenantId::default(), id: session }
+    }
+
+    /// Returns a page of a session's turns, oldest first, as the journal has them: a session that is not in memory is
+    /// not activated.
+    ///
+    /// # Errors
+    /// `not_found` if the tenant has no such session; `invalid_input` for a limit out of range; what the journal
+    /// answers.
+    pub async fn conversation(&self, tenant: &TenantId, session: &SessionId, page: Page) -> Result<Conversation> {
+        let key = stream_key(&SessionKey { tenant: tenant.clone(), id: session.clone() });
+        conversation::read(&self.0.journal, key, session, page).await
     }
 
     /// Cancels the running turn of a session and returns it; `None` if none runs.

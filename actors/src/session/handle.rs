@@ -1,7 +1,18 @@
 //! What a caller hands to a session and gets back.
 
-use beluga_core::{CallContext, ChatMessage, ResponseFormat, SessionId, TurnId, Usage};
+use std::collections::BTreeMap;
+
+use beluga_core::{CallContext, ChatMessage, Error, ResponseFormat, Result, SessionId, TurnId, Usage};
 use serde::{Deserialize, Serialize};
+
+/// The most labels of one request.
+pub const METADATA_MAX: usize = 16;
+
+/// The most bytes of a label's key.
+pub const METADATA_KEY_MAX_BYTES: usize = 64;
+
+/// The most bytes of a label's value.
+pub const METADATA_VALUE_MAX_BYTES: usize = 512;
 
 /// One request to an agent.
 ///
@@ -24,6 +35,8 @@ pub struct Invoke {
     pub context: CallContext,
     /// The form the answer must have; instead of the agent's own.
     pub format: Option<ResponseFormat>,
+    /// The caller's labels: kept with the turn, seen by planners and readers of the conversation, never by the model.
+    pub metadata: BTreeMap<String, String>,
     /// Whether dropping the stream cancels the turn.
     pub cancel_on_drop: bool,
     pub(crate) history: Vec<std::sync::Arc<ChatMessage>>,
@@ -40,6 +53,7 @@ impl Invoke {
             idempotency_key: None,
             context: CallContext::new(),
             format: None,
+            metadata: BTreeMap::new(),
             cancel_on_drop: false,
             history: Vec::new(),
             hops: 0,
@@ -79,6 +93,28 @@ impl Invoke {
     pub fn with_format(mut self, format: ResponseFormat) -> Self {
         self.format = Some(format);
         self
+    }
+
+    /// Adds a label; at most [`METADATA_MAX`], each within [`METADATA_KEY_MAX_BYTES`] and [`METADATA_VALUE_MAX_BYTES`].
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Checks the bounds of the labels.
+    pub(crate) fn check_metadata(&self) -> Result<()> {
+        let fits = |(key, value): (&String, &String)| {
+            (1..=METADATA_KEY_MAX_BYTES).contains(&key.len()) && value.len() <= METADATA_VALUE_MAX_BYTES
+        };
+        if self.metadata.len() <= METADATA_MAX && self.metadata.iter().all(fits) {
+            return Ok(());
+        }
+        Err(Error::invalid_input("too many labels, or one is too long")
+            .with("field", "metadata")
+            .with("entries_max", METADATA_MAX)
+            .with("key_max_bytes", METADATA_KEY_MAX_BYTES)
+            .with("value_max_bytes", METADATA_VALUE_MAX_BYTES))
     }
 
     /// Cancels the turn when the stream is dropped before its end.

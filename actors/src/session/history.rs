@@ -1,6 +1,6 @@
 //! The state of a session: a pure fold over its journal.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use beluga_core::{AgentName, ChatMessage, Group, ResponseFormat, Result, ToolResult, TurnId, Usage};
@@ -47,6 +47,8 @@ pub(crate) struct OpenTurn {
     pub(crate) input: Arc<ChatMessage>,
     /// The form its answer must have.
     pub(crate) format: Option<ResponseFormat>,
+    /// The caller's labels.
+    pub(crate) metadata: BTreeMap<String, String>,
     /// How often it began, from 1.
     pub(crate) attempt: u32,
     /// How often the model answered.
@@ -114,12 +116,13 @@ impl History {
     fn apply_record(&mut self, version: u64, at_ms: u64, turn: &TurnId, record: Record) {
         match record {
             Record::Opened { history } => self.messages.extend(history.into_iter().map(Arc::new)),
-            Record::TurnStarted { input, key, format, from, until, hops } => {
+            Record::TurnStarted { input, key, format, metadata, from, until, hops } => {
                 self.index.push((from.saturating_sub(1), version));
                 self.start_turn(at_ms, turn, input, key, from);
                 if let Some(open) = &mut self.open {
                     open.format = format;
                     open.hops = hops;
+                    open.metadata = metadata;
                 }
                 self.reserved = self.reserved.max(until);
             }
@@ -165,6 +168,7 @@ impl History {
             turn: turn.clone(),
             input,
             format: None,
+            metadata: BTreeMap::new(),
             attempt: 1,
             steps: 0,
             usage: Usage::default(),

@@ -1,5 +1,6 @@
 //! What may be said to a session.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beluga_core::{AgentName, CancelToken, ChatMessage, ResponseFormat, TurnId};
@@ -20,6 +21,8 @@ pub(crate) struct StartTurn {
     pub(crate) key: Option<KeyMark>,
     /// The form the answer must have.
     pub(crate) format: Option<ResponseFormat>,
+    /// The caller's labels.
+    pub(crate) metadata: BTreeMap<String, String>,
     /// What was said before, for a session another agent delegates to.
     pub(crate) history: Vec<Arc<ChatMessage>>,
     /// How many handoffs led to this turn.

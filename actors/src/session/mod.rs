@@ -9,6 +9,7 @@
 //! session. A reader never blocks the turn; see [`EventStream`].
 
 mod actor;
+mod conversation;
 mod directory;
 mod handle;
 mod history;
@@ -20,8 +21,11 @@ mod stream;
 mod turn;
 
 pub use actor::{QUEUE_MAX, RESUMES_MAX};
+pub use conversation::{
+    Conversation, ConversationTurn, PAGE_MAX_BYTES, PAGE_MAX_TURNS, PAGE_TURNS_DEFAULT, Page, SessionRef, TurnStatus,
+};
 pub(crate) use directory::Shared;
 pub use directory::{Sessions, Settings, Stores};
-pub use handle::{Invoke, Reply};
+pub use handle::{Invoke, METADATA_KEY_MAX_BYTES, METADATA_MAX, METADATA_VALUE_MAX_BYTES, Reply};
 pub use stream::{CURSOR, EventStream};
 pub use turn::UnknownOutcome;

@@ -14,6 +14,7 @@
 //! A group is one append: all its records are durable together. Text deltas are visible before their record; their
 //! numbers and text offsets are kept in it, so that a cursor inside a finished step gets the rest and nothing twice.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use beluga_core::{
@@ -121,6 +122,9 @@ pub(crate) enum Record {
         /// The form its answer must have.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         format: Option<ResponseFormat>,
+        /// The caller's labels.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        metadata: BTreeMap<String, String>,
         /// The numbers reserved for its events: the first of the range.
         from: u64,
         /// The last number of the range.
@@ -422,6 +426,7 @@ mod tests {
                     input: ChatMessage::user("hi"),
                     key: None,
                     format: None,
+                    metadata: BTreeMap::new(),
                     from: 1,
                     until: 1024,
                     hops: 0,

@@ -1,5 +1,6 @@
 //! Reads the body of a turn's request: size, media type, JSON, fields; each error names what is wrong.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -24,6 +25,7 @@ pub(super) struct TurnRequest {
     pub(super) input: String,
     pub(super) session: Option<SessionId>,
     pub(super) idempotency_key: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
     pub(super) cancel_on_disconnect: bool,
 }
 
@@ -38,13 +40,15 @@ impl TurnRequest {
             return Err(Error::invalid_input("input must not be empty").with("field", "input").into());
         }
         let session = text(&mut fields, "session")?.map(SessionId::parse).transpose()?;
+        let metadata = labels(&mut fields)?;
         let cancel_on_disconnect = if streams { flag(&mut fields, "cancel_on_disconnect")? } else { false };
         if let Some(name) = fields.keys().next() {
-            let known = if streams { "input, session, cancel_on_disconnect" } else { "input, session" };
+            let known =
+                if streams { "input, session, metadata, cancel_on_disconnect" } else { "input, session, metadata" };
             let name: String = name.chars().take(64).flat_map(char::escape_default).collect();
             return Err(Error::invalid_input("unknown field").with("field", name).with("known", known).into());
         }
-        Ok(Self { input, session, idempotency_key, cancel_on_disconnect })
+        Ok(Self { input, session, idempotency_key, metadata, cancel_on_disconnect })
     }
 }
 
@@ -116,6 +120,21 @@ fn flag(fields: &mut Map<String, Value>, name: &'static str) -> Result<bool> {
     }
 }
 
+/// Reads the labels; how many and how long they may be is checked with the turn.
+fn labels(fields: &mut Map<String, Value>) -> Result<BTreeMap<String, String>> {
+    match fields.remove("metadata") {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(Value::Object(labels)) => labels
+            .into_iter()
+            .map(|(key, value)| match value {
+                Value::String(value) => Ok((key, value)),
+                other => Err(wrong_type("metadata", "an object of strings", &other)),
+            })
+            .collect(),
+        Some(other) => Err(wrong_type("metadata", "an object of strings", &other)),
+    }
+}
+
 fn missing(name: &'static str) -> Error {
     Error::invalid_input(format!("{name} is required")).with("field", name)
 }
@@ -166,6 +185,8 @@ mod tests {
             (r#"{"input":"  "}"#, 400, "must not be empty"),
             (r#"{"input":"a","session":["s"]}"#, 400, "session must be a string"),
             (r#"{"input":"a","session":"../etc"}"#, 400, "session must be 1 to 64"),
+            (r#"{"input":"a","metadata":["x"]}"#, 400, "metadata must be an object of strings"),
+            (r#"{"input":"a","metadata":{"x":1}}"#, 400, "metadata must be an object of strings"),
             (r#"{"input":"a","sesion":"s"}"#, 400, "unknown field (field: sesion"),
             (r#"{"input":"a","cancel_on_disconnect":true}"#, 400, "unknown field"),
             (&format!(r#"{{"input":"{}"}}"#, "x".repeat(200)), 413, "too large (limit_bytes: 100)"),

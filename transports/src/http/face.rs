@@ -115,6 +115,7 @@ impl Face {
         let api = Router::new()
             .route("/api/v1/agents/{agent}/invoke", post(turn::invoke))
             .route("/api/v1/agents/{agent}/stream", post(turn::stream))
+            .route("/api/v1/sessions/{id}", get(session::conversation))
             .route("/api/v1/sessions/{id}/events", get(session::events))
             .route("/api/v1/sessions/{id}/cancel", post(session::cancel))
             .route("/api/v1/agents", get(introspect::agents))

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, Response};
+use beluga_actors::session::{Conversation, PAGE_MAX_TURNS, Page};
 use beluga_core::{CallContext, Error, SessionId, TurnId};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,29 @@ use super::sse;
 pub(super) struct ReadQuery {
     /// Whether the stream stays open after the last event.
     follow: Option<bool>,
+}
+
+/// Which page of a conversation is read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    /// The `next` of the page before.
+    from: Option<u64>,
+    /// The most turns.
+    limit: Option<usize>,
+}
+
+/// `GET /api/v1/sessions/{id}`
+pub(super) async fn conversation(
+    State(face): State<Face>,
+    Extension(context): Extension<CallContext>,
+    id: Result<Path<String>, PathRejection>,
+    query: Result<Query<PageQuery>, QueryRejection>,
+) -> Answer<Json<Conversation>> {
+    let session = parse(id)?;
+    let Query(query) = query.map_err(|_| wrong_page())?;
+    let page = Page { from: query.from, limit: query.limit.unwrap_or(Page::default().limit) };
+    Ok(Json(face.0.agents.sessions().conversation(context.tenant(), &session, page).await?))
 }
 
 /// `GET /api/v1/sessions/{id}/events`
@@ -66,6 +90,11 @@ pub(super) async fn cancel(
 fn parse(id: Result<Path<String>, PathRejection>) -> Answer<SessionId> {
     let Path(id) = id.map_err(|_| Failure(Error::invalid_input("the session's id is no UTF-8")))?;
     Ok(SessionId::parse(id)?)
+}
+
+fn wrong_page() -> Failure {
+    let error = format!("the query may hold from, a number, and limit, 1 to {PAGE_MAX_TURNS}");
+    Failure(Error::invalid_input(error).with("field", "from, limit"))
 }
 
 fn wrong_query() -> Failure {

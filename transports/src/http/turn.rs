@@ -58,6 +58,7 @@ fn invocation(request: TurnRequest, context: CallContext) -> Invoke {
     let mut invoke = Invoke::text(request.input).with_context(context);
     invoke.session = request.session;
     invoke.idempotency_key = request.idempotency_key;
+    invoke.metadata = request.metadata;
     invoke
 }
 

@@ -10,6 +10,7 @@ mod prompt;
 mod step;
 mod tools;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beluga_core::{
@@ -73,6 +74,7 @@ pub(crate) struct Turn {
     spec: Arc<AgentSpec>,
     input: Arc<ChatMessage>,
     format: Option<ResponseFormat>,
+    metadata: BTreeMap<String, String>,
     usage: Usage,
     steps: u32,
     hops: u32,
@@ -127,12 +129,20 @@ impl Turn {
                 return Ok(());
             }
         };
-        let StartTurn { input, key, format, history, hops, .. } = message;
+        let StartTurn { input, key, format, metadata, history, hops, .. } = message;
         let (from, until) = setup.log.reserve_range();
         let records = opening(
             &setup.log,
             &history,
-            Record::TurnStarted { input: input.clone(), key, format: format.clone(), from, until, hops },
+            Record::TurnStarted {
+                input: input.clone(),
+                key,
+                format: format.clone(),
+                metadata: metadata.clone(),
+                from,
+                until,
+                hops,
+            },
         );
         if let Err(error) = setup.log.append(&setup.turn, &setup.agent, records, SyncLevel::Disk, Mark::Open).await {
             // Nothing was started; the caller may try again.
@@ -148,6 +158,7 @@ impl Turn {
         let mut turn = Self::new(setup, spec, recorded.unwrap_or_else(|| Arc::new(input)), scope);
         turn.format = format;
         turn.hops = hops;
+        turn.metadata = metadata;
         turn.finish().await
     }
 
@@ -158,6 +169,7 @@ impl Turn {
         };
         let mut turn = Self::new(setup, spec, Arc::clone(&open.input), scope);
         turn.format = open.format;
+        turn.metadata = open.metadata;
         turn.usage = open.usage;
         turn.steps = open.steps;
         turn.hops = open.hops;
@@ -179,6 +191,7 @@ impl Turn {
             spec,
             input,
             format: None,
+            metadata: BTreeMap::new(),
             usage: Usage::default(),
             steps: 0,
             hops: 0,
@@ -281,7 +294,7 @@ impl Turn {
             observations: self.observations.clone(),
             iteration: self.steps,
             options: self.options(),
-            metadata: std::collections::BTreeMap::new(),
+            metadata: self.metadata.clone(),
             context: self.context.clone(),
         }
     }
