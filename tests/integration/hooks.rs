@@ -58,9 +58,9 @@ impl ModelHooks for Notes {
         self.add(format!("thinks {text}"));
     }
 
-    fn on_error(&self, error: Error) -> Error {
+    fn on_error(&self, error: Error) -> Result<ModelAnswer> {
         self.add(format!("error {}", error.code()));
-        Error::unsupported("replaced")
+        Err(Error::unsupported("replaced"))
     }
 }
 

@@ -16,6 +16,7 @@ mod handoff;
 mod hooks;
 mod kit;
 mod memory;
+mod middleware;
 mod output;
 mod resilience;
 mod supervision;

@@ -7,10 +7,11 @@ use beluga_core::{AgentName, ChatModel, Error, GenerateOptions, HandoffMode, Mem
 
 use super::handle::{AgentRef, Agents};
 use super::handoff::Handoff;
+use super::hooks::AgentHooks;
 use super::persona::Persona;
 use super::planner::{Planner, ReAct};
 use super::spec::{AgentSpec, MAX_ITERATIONS_DEFAULT, PARALLEL_TOOLS_DEFAULT};
-use crate::tool::ToolRef;
+use crate::tool::{ToolRef, ToolSettings};
 
 /// Where an agent begins: [`Agent::builder`].
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,7 @@ impl Agent {
             instructions: String::new(),
             tools: Vec::new(),
             handoffs: Vec::new(),
+            hooks: Vec::new(),
             memory: Vec::new(),
             planner: Arc::new(ReAct),
             options: GenerateOptions::default(),
@@ -46,6 +48,7 @@ pub struct AgentBuilder {
     instructions: String,
     tools: Vec<Offered>,
     handoffs: Vec<HandoffDraft>,
+    hooks: Vec<Arc<dyn AgentHooks>>,
     memory: Vec<Arc<dyn Memory>>,
     planner: Arc<dyn Planner>,
     options: GenerateOptions,
@@ -54,7 +57,7 @@ pub struct AgentBuilder {
 }
 
 enum Offered {
-    Bare(Arc<dyn Tool>),
+    Bare(Arc<dyn Tool>, Box<ToolSettings>),
     Actor(ToolRef),
 }
 
@@ -89,8 +92,13 @@ impl AgentBuilder {
     }
 
     /// Offers a tool. It becomes a supervised actor when the agent is spawned.
-    pub fn tool(mut self, tool: impl Tool) -> Self {
-        self.tools.push(Offered::Bare(Arc::new(tool)));
+    pub fn tool(self, tool: impl Tool) -> Self {
+        self.tool_with(tool, ToolSettings::default())
+    }
+
+    /// Offers a tool with its own limits, hooks and layers.
+    pub fn tool_with(mut self, tool: impl Tool, settings: ToolSettings) -> Self {
+        self.tools.push(Offered::Bare(Arc::new(tool), Box::new(settings)));
         self
     }
 
@@ -109,6 +117,12 @@ impl AgentBuilder {
     /// Lets the model hand over, with a filter, a condition or a hook.
     pub fn handoff_with(mut self, handoff: Handoff) -> Self {
         self.handoffs.push(HandoffDraft::Ready(Box::new(handoff)));
+        self
+    }
+
+    /// Adds hooks, called in the order they were added.
+    pub fn hooks(mut self, hooks: impl AgentHooks) -> Self {
+        self.hooks.push(Arc::new(hooks));
         self
     }
 
@@ -170,7 +184,7 @@ impl AgentBuilder {
         for offered in self.tools {
             let tool = match offered {
                 Offered::Actor(tool) => tool,
-                Offered::Bare(tool) => agents.own_tool(&name, tool).await?,
+                Offered::Bare(tool, settings) => agents.own_tool(&name, tool, *settings).await?,
             };
             if tools.iter().any(|other| other.definition().name == tool.definition().name) {
                 return Err(Error::conflict(format!("the agent \"{name}\" has two tools of one name"))
@@ -196,6 +210,7 @@ impl AgentBuilder {
             model,
             tools,
             handoffs,
+            hooks: self.hooks,
             memory: self.memory,
             planner: self.planner,
             options: self.options,

@@ -269,9 +269,14 @@ impl Agents {
     }
 
     /// Makes a tool of one agent an actor, named after both.
-    pub(crate) async fn own_tool(&self, agent: &AgentName, tool: Arc<dyn Tool>) -> Result<ToolRef> {
+    pub(crate) async fn own_tool(
+        &self,
+        agent: &AgentName,
+        tool: Arc<dyn Tool>,
+        settings: ToolSettings,
+    ) -> Result<ToolRef> {
         let name = format!("{agent}.{}", tool.definition().name);
-        self.tools.spawn_as(name, tool, ToolSettings::default()).await
+        self.tools.spawn_as(name, tool, settings).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use beluga_core::{AgentName, ChatModel, GenerateOptions, Memory, ToolDefinition};
 
 use super::handoff::Handoff;
+use super::hooks::AgentHooks;
 use super::planner::Planner;
 use crate::tool::ToolRef;
 
@@ -30,6 +31,8 @@ pub struct AgentSpec {
     pub tools: Vec<ToolRef>,
     /// Whom it may hand over to.
     pub handoffs: Vec<Handoff>,
+    /// Who observes its turns, in order.
+    pub hooks: Vec<Arc<dyn AgentHooks>>,
     /// What it remembers.
     pub memory: Vec<Arc<dyn Memory>>,
     /// What decides its steps.

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use beluga_core::{ChatModel, Error, ModelChunk, ModelRequest, Result, Usage};
-use beluga_runtime::service::{Admission, Concurrency, ProviderStack, RateLimiter, SharedService, TenantLimits, log};
+use beluga_runtime::service::{
+    Admission, Concurrency, ProviderStack, RateLimiter, SharedService, TenantLimits, layered, log,
+};
 use beluga_runtime::{Actor, Cx, Silent, Sink, StatusSource, StreamHandler};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use super::hooks::hooked;
 use super::message::{Generate, ModelProtocol};
 use super::observe::{ChatSpan, ModelService};
 use super::policy::ModelPolicy;
@@ -102,7 +105,10 @@ impl Actor for ModelActor {
         if state.policy.log {
             service = log(service, cx.name());
         }
-        self.service = Some(service);
+        if !state.policy.hooks.is_empty() {
+            service = hooked(service, Arc::new(state.policy.hooks.clone()));
+        }
+        self.service = Some(layered(service, &state.policy.layers));
         Ok(())
     }
 

@@ -5,7 +5,9 @@
 //! restarts; so do its limits, which all agents of the credential share. A [`ModelRef`] is a [`ChatModel`]: code cannot
 //! tell it from a bare provider. [`FallbackModel`] tries one model after the other.
 //!
-//! The order of the layers is written once, in `beluga_runtime::service`. Limits: [`ModelPolicy`].
+//! The order of the layers is written once, in `beluga_runtime::service`. Limits: [`ModelPolicy`]. An application's own
+//! middleware ([`ModelLayer`]) and [`ModelHooks`] go round a supervised model by its policy, round any other model by
+//! [`LayeredModel`] and [`HookedModel`].
 //!
 //! [`ChatModel`]: beluga_core::ChatModel
 
@@ -13,6 +15,7 @@ mod actor;
 mod fallback;
 mod handle;
 mod hooks;
+mod layered;
 mod message;
 mod observe;
 mod policy;
@@ -20,4 +23,5 @@ mod policy;
 pub use fallback::FallbackModel;
 pub use handle::{ModelRef, Models};
 pub use hooks::{HookedModel, ModelHooks};
-pub use policy::ModelPolicy;
+pub use layered::LayeredModel;
+pub use policy::{ModelLayer, ModelPolicy};

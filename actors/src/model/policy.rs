@@ -1,11 +1,37 @@
 //! The limits and tries of one model.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use beluga_runtime::BreakerConfig;
-use beluga_runtime::service::{RateLimitConfig, RetryConfig, TimeoutConfig};
+use beluga_core::{ModelChunk, ModelRequest};
 
-/// The limits and tries of one model. `None` switches a layer off.
+use beluga_runtime::BreakerConfig;
+use beluga_runtime::service::{Layer, RateLimitConfig, RetryConfig, SharedService, TimeoutConfig};
+
+use super::hooks::ModelHooks;
+
+/// An application's own middleware round a model: a function from service to service.
+///
+/// ```
+/// use beluga_actors::model::{ModelLayer, ModelPolicy};
+/// use beluga_core::{Code, Error};
+/// use beluga_runtime::service::{one, service_fn};
+///
+/// // Refuses long conversations before they cost anything.
+/// let short = ModelLayer::new(|inner| {
+///     service_fn(move |request: std::sync::Arc<beluga_core::ModelRequest>, cx| {
+///         if request.messages.len() > 100 {
+///             return one(async { Err(Error::new(Code::BudgetExhausted, "the conversation is too long")) });
+///         }
+///         inner.call(request, cx)
+///     })
+/// });
+/// let policy = ModelPolicy::default().with_layer(short);
+/// assert_eq!(policy.layers.len(), 1);
+/// ```
+pub type ModelLayer = Layer<SharedService<Arc<ModelRequest>, ModelChunk>>;
+
+/// The limits, tries and middleware of one model. `None` switches a layer off.
 #[derive(Debug, Clone)]
 pub struct ModelPolicy {
     /// The most calls in the actor, waiting ones included; one more is `overloaded`. Default: 1,024.
@@ -24,6 +50,11 @@ pub struct ModelPolicy {
     pub log: bool,
     /// Time limits of one try. Default: 60 s to the first chunk, 60 s between chunks, 10 minutes in all.
     pub timeout: Option<TimeoutConfig>,
+    /// The application's middleware, outermost first. It sees a call once, whatever tries it takes, and stands outside
+    /// all limits above. Default: none.
+    pub layers: Vec<ModelLayer>,
+    /// The application's hooks, called in order, inside the layers and outside the limits. Default: none.
+    pub hooks: Vec<Arc<dyn ModelHooks>>,
 }
 
 impl Default for ModelPolicy {
@@ -41,6 +72,8 @@ impl Default for ModelPolicy {
                 gap: Some(Duration::from_secs(60)),
                 total: Some(Duration::from_secs(600)),
             }),
+            layers: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 }
@@ -58,6 +91,22 @@ impl ModelPolicy {
             tenant_rate: None,
             log: false,
             timeout: None,
+            layers: Vec::new(),
+            hooks: Vec::new(),
         }
+    }
+
+    /// Adds a layer inside those there are.
+    #[must_use]
+    pub fn with_layer(mut self, layer: ModelLayer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// Adds hooks behind those there are.
+    #[must_use]
+    pub fn with_hooks(mut self, hooks: impl ModelHooks) -> Self {
+        self.hooks.push(Arc::new(hooks));
+        self
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beluga_core::{CallContext, Error, Result, Tool, ToolContext, ToolOutput};
+use beluga_core::{BoxFuture, CallContext, Effect, Error, Result, Tool, ToolContext, ToolDefinition, ToolOutput};
+use beluga_runtime::service::{Layer, layered};
 use beluga_runtime::telemetry::names::{attribute, operation};
 use beluga_runtime::telemetry::{Hop, HopKind, Identity};
 use beluga_runtime::{
@@ -25,13 +26,25 @@ pub struct ToolSettings {
     pub max_in_flight: usize,
     /// When to stop calling a tool that fails. Default: none; the model is told of failures in any case.
     pub breaker: Option<BreakerConfig>,
-    /// Observers, called in order.
+    /// Observers, called in order, inside the layers.
     pub hooks: Vec<Arc<dyn ToolHooks>>,
+    /// The application's middleware, outermost first. What it wraps checks the arguments, calls the hooks and runs the
+    /// tool; the time limit covers all of it. Default: none.
+    pub layers: Vec<ToolLayer>,
 }
+
+/// An application's own middleware round a tool: a function from tool to tool.
+pub type ToolLayer = Layer<Arc<dyn Tool>>;
 
 impl Default for ToolSettings {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), max_in_flight: 4096, breaker: None, hooks: Vec::new() }
+        Self {
+            timeout: Duration::from_secs(60),
+            max_in_flight: 4096,
+            breaker: None,
+            hooks: Vec::new(),
+            layers: Vec::new(),
+        }
     }
 }
 
@@ -45,9 +58,10 @@ impl Actor for ToolsActor {
 
 /// What a tool's actor shares with its successors and its jobs.
 pub(crate) struct ToolState {
+    /// The tool as it is offered: its core with the layers round it.
     pub(crate) tool: Arc<dyn Tool>,
     pub(crate) settings: ToolSettings,
-    pub(crate) arguments: Arguments,
+    core: Core,
     random: SystemRandom,
     in_flight: AtomicUsize,
     calls: AtomicU64,
@@ -58,10 +72,17 @@ impl ToolState {
     pub(crate) fn new(tool: Arc<dyn Tool>, settings: ToolSettings, random: SystemRandom) -> Result<Self> {
         let arguments = Arguments::compile(&tool.definition().input_schema)
             .map_err(|error| error.with("tool", &tool.definition().name))?;
+        let inner = Inner { tool, arguments, hooks: settings.hooks.clone() };
+        let core = Core(Arc::new(inner));
+        let tool = if settings.layers.is_empty() {
+            Arc::clone(&core.0.tool)
+        } else {
+            layered(Arc::new(core.clone()) as Arc<dyn Tool>, &settings.layers)
+        };
         Ok(Self {
             tool,
             settings,
-            arguments,
+            core,
             random,
             in_flight: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
@@ -69,7 +90,7 @@ impl ToolState {
         })
     }
 
-    async fn run(&self, mut arguments: Value, mut context: ToolContext) -> Result<ToolOutput> {
+    async fn run(&self, arguments: Value, mut context: ToolContext) -> Result<ToolOutput> {
         let definition = self.tool.definition();
         let identity = Identity::child_of(&context.call, &self.random);
         let (call, span) = hop!(
@@ -86,33 +107,90 @@ impl ToolState {
         );
         context.call = call;
         let mut cut_off = CutOff { span: &span, call: &context.call, ended: false };
-        let ran = self.execute(&mut arguments, &context).await;
+        let outcome = self.execute(arguments, &context).await;
         cut_off.ended = true;
-        let outcome = self.settings.hooks.iter().try_fold(ran, |outcome, hooks| match outcome {
-            Ok(output) => Ok::<_, Error>(Ok(output)),
-            Err(error) => Ok(hooks.on_error(&definition.name, error, &context)),
-        })?;
         if let Err(error) = &outcome {
             span.fail(error);
         }
         outcome
     }
 
-    async fn execute(&self, arguments: &mut Value, context: &ToolContext) -> Result<ToolOutput> {
-        let definition = self.tool.definition();
-        self.arguments.validate(arguments)?;
-        for hooks in &self.settings.hooks {
-            hooks.before_execute(&definition.name, arguments, context)?;
+    /// Runs the call under its time limit. What the limit or a cancellation ends passes the hooks here, since the core
+    /// is gone by then.
+    async fn execute(&self, arguments: Value, context: &ToolContext) -> Result<ToolOutput> {
+        let limit = self.tool.definition().timeout.unwrap_or(self.settings.timeout);
+        let call = async {
+            if self.settings.layers.is_empty() {
+                self.core.0.run(arguments, context).await
+            } else {
+                self.tool.call(arguments, context.clone()).await
+            }
+        };
+        let ended = match time::timeout(limit, time::within(&context.call, call)).await {
+            Ok(Ok(outcome)) => return outcome,
+            Ok(Err(error)) => error,
+            Err(_) => Error::timeout(format!("the tool took longer than {} ms", limit.as_millis())),
+        };
+        self.core.0.failed(ended, context)
+    }
+}
+
+/// The innermost of a tool's layers, as a tool.
+#[derive(Debug, Clone)]
+struct Core(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tool: Arc<dyn Tool>,
+    arguments: Arguments,
+    hooks: Vec<Arc<dyn ToolHooks>>,
+}
+
+impl Inner {
+    async fn run(&self, arguments: Value, context: &ToolContext) -> Result<ToolOutput> {
+        match self.check_and_call(arguments, context).await {
+            Ok(output) => Ok(output),
+            Err(error) => self.failed(error, context),
         }
-        let limit = definition.timeout.unwrap_or(self.settings.timeout);
-        let call = self.tool.call(arguments.take(), context.clone());
-        let called = time::timeout(limit, time::within(&context.call, call)).await;
-        let mut output =
-            called.map_err(|_| Error::timeout(format!("the tool took longer than {} ms", limit.as_millis())))???;
-        for hooks in &self.settings.hooks {
+    }
+
+    async fn check_and_call(&self, mut arguments: Value, context: &ToolContext) -> Result<ToolOutput> {
+        let definition = self.tool.definition();
+        self.arguments.validate(&arguments)?;
+        for hooks in &self.hooks {
+            hooks.before_execute(&definition.name, &mut arguments, context)?;
+        }
+        let mut output = self.tool.call(arguments, context.clone()).await?;
+        for hooks in &self.hooks {
             hooks.after_execute(&definition.name, &mut output, context)?;
         }
         Ok(output)
+    }
+
+    /// Each of the hooks sees what the one before it made of the error; the first answer ends it.
+    fn failed(&self, mut error: Error, context: &ToolContext) -> Result<ToolOutput> {
+        for hooks in &self.hooks {
+            match hooks.on_error(&self.tool.definition().name, error, context) {
+                Ok(output) => return Ok(output),
+                Err(seen) => error = seen,
+            }
+        }
+        Err(error)
+    }
+}
+
+impl Tool for Core {
+    fn definition(&self) -> &ToolDefinition {
+        self.0.tool.definition()
+    }
+
+    fn effect(&self, arguments: &Value) -> Effect {
+        self.0.tool.effect(arguments)
+    }
+
+    fn call(&self, arguments: Value, cx: ToolContext) -> BoxFuture<'static, Result<ToolOutput>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { inner.run(arguments, &cx).await })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One actor per tool, supervised by `tools`. It checks the arguments, bounds the calls in flight, and runs each call as a
 //! job child under a time limit: a tool that panics or hangs is a failed call and nothing more. Its breaker lives with its
-//! supervisor. [`ToolHooks`] let an application observe or alter calls; [`builtin`] holds the tools every node has, and
+//! supervisor. [`ToolHooks`] let an application observe or alter calls, a [`ToolLayer`] goes round them; [`builtin`] holds the tools every node has, and
 //! [`typed`] what `#[tool]` expands to.
 //!
 //! Limits: [`ToolSettings`].
@@ -14,6 +14,6 @@ mod hooks;
 mod message;
 pub mod typed;
 
-pub use actor::ToolSettings;
+pub use actor::{ToolLayer, ToolSettings};
 pub use handle::{ToolRef, Tools};
 pub use hooks::ToolHooks;

@@ -264,6 +264,44 @@ pub struct ModelAnswer {
 }
 
 impl ModelAnswer {
+    /// Makes an answer of a text that cost nothing: what an error hook gives instead of an error.
+    ///
+    /// ```
+    /// use beluga_core::{ModelAnswer, ModelChunk};
+    ///
+    /// let chunks: Vec<ModelChunk> = ModelAnswer::text("Ask again later.").into_chunks().collect();
+    /// assert!(matches!(&chunks[0], ModelChunk::Text { text } if text == "Ask again later."));
+    /// assert!(matches!(chunks.last(), Some(ModelChunk::Finished { .. })));
+    /// ```
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self {
+            message: ChatMessage::assistant(text),
+            finish: FinishReason::Stop,
+            id: None,
+            usage: Usage::default(),
+            raw_usage: None,
+        }
+    }
+
+    /// Takes the answer apart into the chunks a stream of it has, `Finished` last. Parts no model says, such as a
+    /// picture, are left out.
+    pub fn into_chunks(self) -> impl Iterator<Item = ModelChunk> + Send {
+        let Self { message, finish, id, usage, raw_usage } = self;
+        let opening =
+            (id.is_some() || message.model.is_some()).then_some(ModelChunk::Started { id, model: message.model });
+        let said = message.parts.into_iter().filter_map(|part| match part {
+            Part::Text { text } => Some(ModelChunk::Text { text }),
+            Part::Thinking(thinking) => Some(ModelChunk::Thinking(thinking)),
+            Part::ToolCall(call) => Some(ModelChunk::ToolCall(call)),
+            _ => None,
+        });
+        opening
+            .into_iter()
+            .chain(said)
+            .chain([ModelChunk::Usage(usage), ModelChunk::Finished { reason: finish, raw_usage }])
+    }
+
     /// Collects a stream into an answer.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Middleware, written once for every kind of call: a request goes in, a stream of items comes out.
 //!
 //! A layer is a function from a [`SharedService`] to a [`SharedService`]; what is configured off is not stacked and
-//! costs nothing. State that must survive a restart ([`Breaker`](crate::Breaker), [`RateLimiter`], [`Concurrency`],
+//! costs nothing. An application's own layers ([`Layer`]) go round the whole stack. State that must survive a restart ([`Breaker`](crate::Breaker), [`RateLimiter`], [`Concurrency`],
 //! [`Admission`]) is made by the supervisor and given to the layer. The order is written once, in [`ProviderStack`] and
 //! [`RouterStack`].
 //!
@@ -20,6 +20,7 @@ mod concurrency;
 mod deadline;
 mod fallback;
 mod gate;
+mod layer;
 mod log;
 mod rate_limit;
 mod retry;
@@ -40,6 +41,7 @@ pub use breaker::breaker;
 pub use concurrency::{Concurrency, concurrency};
 pub use deadline::deadline;
 pub use fallback::{Named, fallback};
+pub use layer::{Layer, layered};
 pub use log::log;
 pub use rate_limit::{RateLimitConfig, RateLimiter, TENANTS_MAX, TenantLimits, rate_limit, tenant_rate_limit};
 pub use retry::{RetryConfig, retry};

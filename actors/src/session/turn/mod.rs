@@ -6,6 +6,7 @@
 //! is visible.
 
 mod delegate;
+mod hooked;
 mod prompt;
 mod step;
 mod tools;
@@ -26,7 +27,7 @@ use super::directory::{SessionKey, Shared};
 use super::history::OpenTurn;
 use super::log::Log;
 use super::message::{StartTurn, Started};
-use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Outcome, Record};
+use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Outcome, Record, Shown};
 use crate::agent::{Action, AgentSpec, Observation, Plan, PlannerState};
 
 /// What is done about a `once` tool that was interrupted between its start and its record.
@@ -80,6 +81,8 @@ pub(crate) struct Turn {
     hops: u32,
     memory: String,
     observations: Vec<Observation>,
+    /// What was shown of a step that failed: a hook's answer goes on after it.
+    half: Vec<Shown>,
     span: Hop,
 }
 
@@ -159,7 +162,7 @@ impl Turn {
         turn.format = format;
         turn.hops = hops;
         turn.metadata = metadata;
-        turn.finish().await
+        turn.begin().await
     }
 
     async fn run_resumed(setup: TurnSetup, open: OpenTurn, attempt: u32, scope: JobCx) -> Result<()> {
@@ -197,6 +200,7 @@ impl Turn {
             hops: 0,
             memory: String::new(),
             observations: Vec::new(),
+            half: Vec::new(),
         }
     }
 
@@ -214,11 +218,14 @@ impl Turn {
     /// Works, then records the end.
     async fn finish(mut self) -> Result<()> {
         match self.work().await {
-            Ok(finished) => match self.end(Ok(finished)).await {
-                Err(error) if error.code() == Code::InvalidInput => self.end(Err(error)).await,
-                ended => ended,
-            },
-            Err(Halt::Turn(error)) => self.end(Err(error)).await,
+            Ok(finished) => {
+                self.tell_end(&finished.result);
+                match self.end(Ok(finished)).await {
+                    Err(error) if error.code() == Code::InvalidInput => self.end(Err(error)).await,
+                    ended => ended,
+                }
+            }
+            Err(Halt::Turn(error)) => self.fail(error).await,
             Err(Halt::Journal(error)) => Err(error),
         }
     }
@@ -244,8 +251,8 @@ impl Turn {
     }
 
     /// Asks the planner, which asks the model; what it says is shown as it comes.
-    async fn plan(&self) -> Result<Step, Halt> {
-        let port = step::Port::new(self);
+    async fn plan(&mut self) -> Result<Step, Halt> {
+        let port = step::Port::new(&*self);
         let state = self.state();
         let planned = if self.observations.is_empty() {
             self.spec.planner.plan(&state, &port).await
@@ -256,7 +263,14 @@ impl Turn {
         if let Some(error) = journal_failure {
             return Err(Halt::Journal(error));
         }
-        let Plan { answer, actions } = planned.map_err(|error| self.with_partial(error, &shown))?;
+        let Plan { answer, actions } = match planned {
+            Ok(plan) => plan,
+            Err(error) => {
+                let halt = self.with_partial(error, &shown);
+                self.half = shown;
+                return Err(halt);
+            }
+        };
         let usage_number = self.number().await?;
         let (mut intents, mut finish) = (Vec::new(), None);
         for action in actions {
@@ -354,8 +368,6 @@ impl Turn {
     }
 
     async fn end(&self, finished: Result<Finished>) -> Result<()> {
-        self.span.record(attribute::USAGE_INPUT_TOKENS, self.usage.input_tokens);
-        self.span.record(attribute::USAGE_OUTPUT_TOKENS, self.usage.output_tokens);
         let mut records = Vec::new();
         let outcome = match finished {
             Ok(Finished { result, answered }) => {
@@ -372,6 +384,12 @@ impl Turn {
                 Outcome::Failed { error: ErrorRecord::from(&error) }
             }
         };
+        self.record_end(records, outcome).await
+    }
+
+    async fn record_end(&self, mut records: Vec<Record>, outcome: Outcome) -> Result<()> {
+        self.span.record(attribute::USAGE_INPUT_TOKENS, self.usage.input_tokens);
+        self.span.record(attribute::USAGE_OUTPUT_TOKENS, self.usage.output_tokens);
         let number = self.log.number(&self.turn, &self.agent).await?;
         records.push(Record::TurnEnded { number, outcome, usage: self.usage });
         self.log.append(&self.turn, &self.agent, records, SyncLevel::Disk, Mark::Close).await
@@ -390,7 +408,7 @@ impl Turn {
         }
     }
 
-    fn with_partial(&self, error: Error, shown: &[super::record::Shown]) -> Halt {
+    fn with_partial(&self, error: Error, shown: &[Shown]) -> Halt {
         let mut text: String = shown.iter().filter(|shown| !shown.thinking).map(|shown| shown.text.as_str()).collect();
         text.truncate(text.floor_char_boundary(PARTIAL_MAX_BYTES));
         let error = if text.is_empty() { error } else { error.with(PARTIAL, text) };

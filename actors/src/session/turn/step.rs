@@ -26,7 +26,12 @@ pub(super) struct Port<'a> {
 
 impl<'a> Port<'a> {
     pub(super) fn new(turn: &'a Turn) -> Self {
-        Self { turn, shown: Mutex::default(), journal_failure: Mutex::default() }
+        Self::of(turn, Vec::new())
+    }
+
+    /// Makes a port that goes on after what was shown.
+    pub(super) fn of(turn: &'a Turn, shown: Vec<Shown>) -> Self {
+        Self { turn, shown: Mutex::new(shown), journal_failure: Mutex::default() }
     }
 
     /// Returns what was shown, and the error if the journal failed meanwhile.
@@ -34,7 +39,7 @@ impl<'a> Port<'a> {
         (self.shown.into_inner(), self.journal_failure.into_inner())
     }
 
-    async fn show(&self, text: &str, thinking: bool) -> Result<()> {
+    pub(super) async fn show(&self, text: &str, thinking: bool) -> Result<()> {
         if text.is_empty() {
             return Ok(());
         }
