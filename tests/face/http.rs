@@ -47,6 +47,44 @@ fn a_conversation_is_read_in_pages_by_its_tenant_only() {
 }
 
 #[test]
+fn every_answer_names_its_request() {
+    let place = Place::new();
+    let node = place.node(&["--log", "off"]);
+    let given = [("X-Request-Id", "order/17")];
+    let path = "/api/v1/agents/assistant/invoke";
+    let reply = node.post_with(path, &json!({"input": "What is 1 + 1?", "session": "s-1"}), &given);
+    assert_eq!((reply.status, reply.header("x-request-id")), (200, Some("order/17")));
+    let turn = node.get("/api/v1/sessions/s-1").json()["turns"][0].clone();
+    assert_eq!(turn["request_id"], "order/17", "{turn}");
+    assert_eq!(turn["trace_id"].as_str().unwrap().len(), 32, "{turn}");
+    let failed = node.post_with(path, &json!({}), &given);
+    failed.problem(400, "invalid_input");
+    assert_eq!(
+        (failed.json()["request_id"].as_str(), failed.header("x-request-id")),
+        (Some("order/17"), Some("order/17"))
+    );
+    for (method, path) in [("GET", "/nowhere"), ("POST", "/api/v1/tree"), ("GET", "/healthz"), ("GET", "/metrics")] {
+        let answer = request(node.address, method, path, &given, b"");
+        assert_eq!(answer.header("x-request-id"), Some("order/17"), "{path}");
+    }
+    let rebound = request(node.address, "GET", "/api/v1/agents", &[("Host", "evil.example"), given[0]], b"");
+    rebound.problem(403, "permission_denied");
+    assert_eq!(rebound.json()["request_id"], "order/17");
+    let large = "x".repeat(40_000);
+    let large = request(node.address, "GET", "/healthz", &[("X-Large", &large), given[0]], b"");
+    assert_eq!((large.status, large.json()["request_id"].as_str()), (431, Some("order/17")));
+    let long = "x".repeat(129);
+    for refused in ["two words", "a\"b", "", &long] {
+        let answer = request(node.address, "GET", "/nowhere", &[("X-Request-Id", refused)], b"");
+        let made = answer.header("x-request-id").unwrap();
+        assert!(made.len() == 32 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
+        assert_eq!(answer.json()["request_id"], made);
+    }
+    let made = || node.get("/healthz").header("x-request-id").unwrap().to_owned();
+    assert_ne!(made(), made());
+}
+
+#[test]
 fn agents_tree_health_and_metrics_answer() {
     let place = Place::new();
     let node = place.node(&[]);

@@ -80,10 +80,14 @@ fn log_lines_are_json_and_carry_the_trace() {
     let node = place.node(&[]);
     let trace = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")];
     let body = json!({"input": "refuse 500"});
+    let trace = [trace[0], ("X-Request-Id", "order/17")];
     assert_eq!(node.post_with("/api/v1/agents/assistant/invoke", &body, &trace).status, 502);
     let (_, log) = node.stop();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let failed = lines.iter().find(|line| line["message"] == "a request failed").unwrap_or_else(|| panic!("{log}"));
     assert_eq!(failed["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(failed["request_id"], "order/17");
+    let call = lines.iter().find(|line| line["message"] == "call failed").unwrap_or_else(|| panic!("{log}"));
+    assert_eq!(call["request_id"], "order/17");
     assert_eq!((&failed["level"], &failed["status"]), (&json!("WARN"), &json!(502)));
 }

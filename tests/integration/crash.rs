@@ -7,14 +7,15 @@ use std::time::Duration;
 use beluga_actors::agent::{Agent, AgentRef};
 use beluga_actors::session::{EventStream, Invoke, Settings, Stores};
 use beluga_actors::testkit::{Answer, FunctionModel};
+use beluga_actors::tool::typed::FunctionTool;
 use beluga_core::{
-    Append, BoxFuture, ChatMessage, Code, Effect, Event, Group, Journal, Numbered, Result, Role, StreamKey, TenantId,
-    ToolOutcome,
+    Append, BoxFuture, CallContext, ChatMessage, Code, Effect, Event, Group, Journal, Numbered, RequestId, Result,
+    Role, StreamKey, TenantId, ToolContext, ToolOutcome, TraceContext,
 };
 use futures_util::StreamExt;
 use serde_json::json;
 
-use crate::kit::{Node, Witness, session, shout, stores};
+use crate::kit::{Node, Witness, Word, session, shout, stores};
 
 /// A journal that dies at one append, before or after it is written: from then on nothing answers.
 #[derive(Debug)]
@@ -238,4 +239,50 @@ async fn a_turn_that_crashes_again_and_again_is_poisoned() {
     assert!(matches!(&last.event, Event::Error { error } if error.code == Code::TurnPoisoned), "{last:?}");
     assert_eq!(node.agents.sessions().resume().await.unwrap(), 0, "it is over");
     node.stop().await;
+}
+
+/// A tool that tells the request and the trace of its call.
+fn whoami() -> FunctionTool {
+    FunctionTool::new("whoami", "Tells who asks.", |_: Word, cx: ToolContext| async move {
+        let request = cx.call.request_id().map_or("nobody", RequestId::as_str).to_owned();
+        Result::Ok(format!("{request} {:x}", cx.call.trace().trace_id))
+    })
+    .with_effect(Effect::Pure)
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_node_goes_on_under_the_same_request_and_trace() {
+    let stores = stores();
+    let spawn = async |node: &Node| {
+        let model = FunctionModel::new(|request| match request.messages.last().unwrap().results().next() {
+            None => Answer::call("whoami", json!({})),
+            Some(result) => Answer::text(result.text()),
+        });
+        Agent::builder("assistant").model(model).tool(whoami()).spawn(&node.agents).await.unwrap()
+    };
+    // The first append starts the turn; the second, the answer that calls the tool, is never written.
+    let dying = DyingJournal { inner: Arc::clone(&stores.journal), left: AtomicI64::new(2), written: false };
+    let first = Node::with(Stores { journal: Arc::new(dying), ..stores.clone() }, Settings::default()).await;
+    let trace = TraceContext { trace_id: 0xabc, span_id: 0xdef, flags: 0 };
+    let context = CallContext::new().with_request_id(RequestId::parse("req/17").unwrap()).with_trace(trace);
+    let invoke = Invoke::text("go").with_session(session("s")).with_context(context);
+    let mut stream = spawn(&first).await.stream(invoke).await.unwrap();
+    read_until_death(&mut stream, &mut Vec::new()).await;
+
+    let second = Node::with(stores, Settings::default()).await;
+    let living = spawn(&second).await;
+    assert_eq!(second.agents.sessions().resume().await.unwrap(), 1);
+    let events = living.session(session("s")).events(None, true).await.unwrap();
+    let done = events.map(Result::unwrap).filter_map(|event| async move {
+        match event.event {
+            Event::Done { result, .. } => Some(result),
+            _ => None,
+        }
+    });
+    assert_eq!(Box::pin(done).next().await.unwrap(), "req/17 abc");
+    let turn = living.session(session("s")).conversation().await.unwrap().turns.remove(0);
+    assert_eq!(turn.request_id.unwrap().as_str(), "req/17");
+    assert_eq!(turn.trace_id.as_deref(), Some("00000000000000000000000000000abc"));
+    second.stop().await;
+    drop(first);
 }

@@ -14,7 +14,8 @@ use beluga_actors::session::{Invoke, Reply};
 use beluga_actors::testkit::{Answer, ScriptedModel};
 use beluga_actors::tool::typed::FunctionTool;
 use beluga_core::{
-    CallContext, ChatModel, Code, Effect, Error, HandoffMode, Result, Retry, TenantId, ToolContext, TraceContext, Usage,
+    CallContext, ChatModel, Code, Effect, Error, HandoffMode, RequestId, Result, Retry, TenantId, ToolContext,
+    TraceContext, Usage,
 };
 use beluga_runtime::telemetry::{HOP_TARGET, SpanHex, TraceHex};
 use beluga_runtime::testkit::quiet_panics;
@@ -127,6 +128,7 @@ const CALLER: TraceContext = TraceContext { trace_id: 0xabc, span_id: 0xdef, fla
 
 async fn ask(agent: &AgentRef, text: &str) -> Result<Reply> {
     let context = CallContext::new().with_trace(CALLER).with_tenant(TenantId::parse("acme").unwrap());
+    let context = context.with_request_id(RequestId::parse("req-17").unwrap());
     agent.invoke(Invoke::text(text).with_session(session("s")).with_context(context)).await
 }
 
@@ -179,7 +181,7 @@ async fn model_and_parallel_tools_are_children_of_the_turn() {
     assert_eq!(family(&spans), expected);
     for span in &spans {
         assert_eq!(span.get("trace_id"), TraceHex(CALLER.trace_id).to_string());
-        assert_eq!(span.get("tenant.id"), "acme");
+        assert_eq!((span.get("tenant.id"), span.get("request.id")), ("acme", "req-17"));
         assert_eq!(span.get("error.type"), "", "{span:?}");
         let has_usage = span.fields.keys().any(|key| key.starts_with("gen_ai.usage"));
         assert_eq!(has_usage, !span.name().starts_with("execute_tool"), "{span:?}");
@@ -238,6 +240,7 @@ async fn each_try_of_a_model_is_a_span_of_its_own() {
         recorded.0.lock().log.iter().filter(|line| line.contains("trying again")).cloned().collect::<Vec<_>>();
     assert_eq!(retries.len(), 1);
     assert!(retries[0].contains(&TraceHex(CALLER.trace_id).to_string()), "log lines carry the trace: {retries:?}");
+    assert!(retries[0].contains("req-17"), "and the request: {retries:?}");
     node.stop().await;
 }
 

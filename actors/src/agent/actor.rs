@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use beluga_core::{AgentName, Error, Result};
+use beluga_runtime::telemetry::request_id;
 use beluga_runtime::{Actor, Cx, Handler, Silent, StatusSource};
 use serde_json::json;
 
-use super::handoff::HANDOFFS_MAX;
+use super::handoff::{HANDOFFS_MAX, HandoffNotice};
 use super::message::{AcceptHandoff, AgentProtocol};
 use crate::session::Shared;
 
@@ -51,12 +52,14 @@ impl Actor for AgentActor {
 }
 
 impl Handler<AcceptHandoff> for AgentActor {
-    async fn handle(&mut self, AcceptHandoff(notice): AcceptHandoff, _cx: &mut Cx<Self>) -> Result<()> {
+    async fn handle(&mut self, AcceptHandoff(notice): AcceptHandoff, cx: &mut Cx<Self>) -> Result<()> {
         if notice.hops > HANDOFFS_MAX {
             return Err(Error::overloaded(format!("a turn makes at most {HANDOFFS_MAX} handoffs")));
         }
         self.handoffs.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(from = %notice.from, to = %notice.to, mode = ?notice.mode, hops = notice.hops, "handoff");
+        let HandoffNotice { from, to, mode, hops } = notice;
+        let request_id = request_id(cx.context());
+        tracing::info!(%from, %to, ?mode, hops, request_id, "handoff");
         Ok(())
     }
 }

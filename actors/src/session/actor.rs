@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, StreamKey, SyncLevel, TurnId};
+use beluga_runtime::telemetry::request_id;
 use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, StopReason, task};
 use serde_json::json;
 
@@ -168,9 +169,11 @@ impl SessionActor {
         let agent = self.log()?.read(|history| history.agent.clone());
         let Some(agent) = agent else { return Ok(()) };
         let attempt = open.attempt + 1;
-        tracing::info!(session = %self.key.id, turn = %open.turn, attempt, "a turn is resumed");
         let call = self.hub.call_of(&open.turn);
-        let context = call.unwrap_or_else(|| turn_context(&CallContext::new(), &self.key, &self.shared));
+        let context =
+            call.unwrap_or_else(|| turn_context(&open.origin.apply(CallContext::new()), &self.key, &self.shared));
+        let request_id = request_id(&context);
+        tracing::info!(session = %self.key.id, turn = %open.turn, attempt, request_id, "a turn is resumed");
         self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, context, cx)
     }
 }
@@ -187,13 +190,11 @@ impl Drop for SessionActor {
 /// Returns the context of a turn: what the caller set, but a cancellation of its own.
 fn turn_context(caller: &CallContext, key: &SessionKey, shared: &Shared) -> CallContext {
     let now = shared.host.now();
-    let mut context = CallContext::new()
+    let context = CallContext::new()
+        .with_caller_of(caller)
         .with_tenant(key.tenant.clone())
         .with_trace(caller.trace())
         .with_timeout(now, shared.settings.turn_timeout);
-    if let Some(principal) = caller.principal() {
-        context = context.with_principal(principal);
-    }
     match caller.deadline() {
         Some(deadline) => context.with_deadline(deadline),
         None => context,
@@ -308,7 +309,9 @@ impl Handler<TurnFinished> for SessionActor {
                 self.start_next(cx);
             }
             JobEnd::Crashed(error) => {
-                tracing::warn!(session = %self.key.id, %turn, %error, "a turn crashed");
+                let call = self.hub.call_of(&turn);
+                let request_id = call.as_ref().and_then(request_id);
+                tracing::warn!(session = %self.key.id, %turn, request_id, %error, "a turn crashed");
                 self.resume(cx)?;
                 self.start_next(cx);
             }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beluga_core::{
-    AgentName, Code, Error, Group, HandoffMode, Journal, Problem, Result, SessionId, StreamKey, TenantId, TurnId, Usage,
+    AgentName, Code, Error, Group, HandoffMode, Journal, Problem, RequestId, Result, SessionId, StreamKey, TenantId,
+    TurnId, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,12 @@ pub struct ConversationTurn {
     /// The caller's labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// The trace it belongs to, 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The request from outside that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
     /// When it began: calendar time, milliseconds since 1970 UTC.
     pub started_at_ms: u64,
     /// When it ended; absent while it runs.
@@ -219,7 +226,7 @@ impl Fold {
     }
 
     fn apply(&mut self, at_ms: u64, id: &TurnId, agent: &AgentName, record: Record) {
-        if let Record::TurnStarted { input, metadata, .. } = record {
+        if let Record::TurnStarted { input, metadata, origin, .. } = record {
             let input = input.text();
             self.bytes += input.len();
             self.turns.push(ConversationTurn {
@@ -230,6 +237,8 @@ impl Fold {
                 output: None,
                 error: None,
                 metadata,
+                trace_id: origin.trace.is_valid().then(|| format!("{:032x}", origin.trace.trace_id)),
+                request_id: origin.request,
                 started_at_ms: at_ms,
                 ended_at_ms: None,
                 steps: 0,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use beluga_core::{AgentName, ChatMessage, Group, ResponseFormat, Result, ToolResult, TurnId, Usage};
 
-use super::record::{Answered, GroupBody, KeyMark, Outcome, Record, Relay};
+use super::record::{Answered, GroupBody, KeyMark, Origin, Outcome, Record, Relay};
 
 /// How many idempotency keys a session remembers; the oldest finished one is forgotten first.
 pub(crate) const KEYS_MAX: usize = 256;
@@ -47,6 +47,8 @@ pub(crate) struct OpenTurn {
     pub(crate) input: Arc<ChatMessage>,
     /// The form its answer must have.
     pub(crate) format: Option<ResponseFormat>,
+    /// Which request it serves and in which trace.
+    pub(crate) origin: Origin,
     /// The caller's labels.
     pub(crate) metadata: BTreeMap<String, String>,
     /// How often it began, from 1.
@@ -116,12 +118,13 @@ impl History {
     fn apply_record(&mut self, version: u64, at_ms: u64, turn: &TurnId, record: Record) {
         match record {
             Record::Opened { history } => self.messages.extend(history.into_iter().map(Arc::new)),
-            Record::TurnStarted { input, key, format, metadata, from, until, hops } => {
+            Record::TurnStarted { input, key, format, origin, metadata, from, until, hops } => {
                 self.index.push((from.saturating_sub(1), version));
                 self.start_turn(at_ms, turn, input, key, from);
                 if let Some(open) = &mut self.open {
                     open.format = format;
                     open.hops = hops;
+                    open.origin = origin;
                     open.metadata = metadata;
                 }
                 self.reserved = self.reserved.max(until);
@@ -168,6 +171,7 @@ impl History {
             turn: turn.clone(),
             input,
             format: None,
+            origin: Origin::default(),
             metadata: BTreeMap::new(),
             attempt: 1,
             steps: 0,

@@ -18,11 +18,11 @@ use std::collections::BTreeMap;
 use std::io;
 
 use beluga_core::{
-    AgentName, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, ResponseFormat, Result,
-    ToolResult, TurnId, Usage,
+    AgentName, CallContext, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, RequestId,
+    ResponseFormat, Result, ToolResult, TraceContext, TurnId, Usage,
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How many event numbers are reserved at a time.
 pub(crate) const NUMBERS_PER_RANGE: u64 = 1024;
@@ -122,6 +122,9 @@ pub(crate) enum Record {
         /// The form its answer must have.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         format: Option<ResponseFormat>,
+        /// Which request it serves and in which trace.
+        #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+        origin: Origin,
         /// The caller's labels.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         metadata: BTreeMap<String, String>,
@@ -181,6 +184,56 @@ pub(crate) enum Record {
         /// Tokens of the whole turn.
         usage: Usage,
     },
+}
+
+/// Where a turn comes from: what it goes on under after a crash, and what its events are joined by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The span the turn was asked from, as a `traceparent`.
+    #[serde(
+        default,
+        skip_serializing_if = "no_trace",
+        serialize_with = "write_trace",
+        deserialize_with = "read_trace"
+    )]
+    pub(crate) trace: TraceContext,
+    /// The request from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<RequestId>,
+}
+
+impl Origin {
+    /// Returns where a call comes from.
+    pub(crate) fn of(context: &CallContext) -> Self {
+        Self { trace: context.trace(), request: context.request_id().cloned() }
+    }
+
+    fn is_unknown(&self) -> bool {
+        no_trace(&self.trace) && self.request.is_none()
+    }
+
+    /// Returns a context that comes from here.
+    pub(crate) fn apply(&self, context: CallContext) -> CallContext {
+        let context = context.with_trace(self.trace);
+        match &self.request {
+            Some(request) => context.with_request_id(request.clone()),
+            None => context,
+        }
+    }
+}
+
+fn no_trace(trace: &TraceContext) -> bool {
+    !trace.is_valid()
+}
+
+fn write_trace<S: Serializer>(trace: &TraceContext, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(trace)
+}
+
+/// Reads a `traceparent`; a malformed one is no trace, and no reason to lose a turn.
+fn read_trace<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<TraceContext, D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+    Ok(TraceContext::parse(&text).unwrap_or_default())
 }
 
 /// An idempotency key and what it was first used with.
@@ -426,6 +479,7 @@ mod tests {
                     input: ChatMessage::user("hi"),
                     key: None,
                     format: None,
+                    origin: Origin::default(),
                     metadata: BTreeMap::new(),
                     from: 1,
                     until: 1024,

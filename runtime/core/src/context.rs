@@ -1,4 +1,5 @@
-//! What every call carries: deadline, cancellation, tenant, principal, trace, hops, message id, idempotency key.
+//! What every call carries: deadline, cancellation, tenant, principal, request id, trace, hops, message id,
+//! idempotency key.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
-use crate::id::{MessageId, TenantId};
+use crate::id::{MessageId, RequestId, TenantId};
 use crate::trace::TraceContext;
 
 /// The most actors one call may pass through before it is refused as a loop.
@@ -35,12 +36,28 @@ pub struct CallContext(Arc<Fields>);
 struct Fields {
     deadline: Option<Instant>,
     cancel: CancelToken,
-    tenant: TenantId,
-    principal: Option<Arc<str>>,
+    caller: Arc<Caller>,
     trace: TraceContext,
     hops: u8,
     message: Option<MessageId>,
     idempotency_key: Option<Arc<str>>,
+}
+
+/// Who asks: the same for every call of one request, so that a child shares it.
+#[derive(Clone)]
+struct Caller {
+    tenant: TenantId,
+    principal: Option<Arc<str>>,
+    request: Option<RequestId>,
+}
+
+impl Caller {
+    /// Returns the one caller nothing is known of.
+    fn unknown() -> Arc<Self> {
+        static UNKNOWN: LazyLock<Arc<Caller>> =
+            LazyLock::new(|| Arc::new(Caller { tenant: TenantId::default(), principal: None, request: None }));
+        Arc::clone(&UNKNOWN)
+    }
 }
 
 impl CallContext {
@@ -50,8 +67,7 @@ impl CallContext {
         Self(Arc::new(Fields {
             deadline: None,
             cancel: CancelToken::new(),
-            tenant: TenantId::default(),
-            principal: None,
+            caller: Caller::unknown(),
             trace: TraceContext::default(),
             hops: 0,
             message: None,
@@ -74,8 +90,7 @@ impl CallContext {
         Self(Arc::new(Fields {
             deadline: self.0.deadline,
             cancel: self.0.cancel.child(),
-            tenant: self.0.tenant.clone(),
-            principal: self.0.principal.clone(),
+            caller: Arc::clone(&self.0.caller),
             trace: self.0.trace,
             hops: self.0.hops.saturating_add(1),
             message: None,
@@ -123,13 +138,29 @@ impl CallContext {
     /// Replaces the tenant.
     #[must_use]
     pub fn with_tenant(self, tenant: TenantId) -> Self {
-        self.edit(|fields| fields.tenant = tenant)
+        if self.0.caller.tenant == tenant {
+            return self;
+        }
+        self.edit(|fields| Arc::make_mut(&mut fields.caller).tenant = tenant)
+    }
+
+    /// Takes over who asks from another call: tenant, principal and request id.
+    #[must_use]
+    pub fn with_caller_of(self, other: &Self) -> Self {
+        let caller = Arc::clone(&other.0.caller);
+        self.edit(|fields| fields.caller = caller)
     }
 
     /// Replaces the principal: who asks, as the face authenticated it.
     #[must_use]
     pub fn with_principal(self, principal: impl Into<Arc<str>>) -> Self {
-        self.edit(|fields| fields.principal = Some(principal.into()))
+        self.edit(|fields| Arc::make_mut(&mut fields.caller).principal = Some(principal.into()))
+    }
+
+    /// Replaces the request id: what joins everything done for one request from outside.
+    #[must_use]
+    pub fn with_request_id(self, request: RequestId) -> Self {
+        self.edit(|fields| Arc::make_mut(&mut fields.caller).request = Some(request))
     }
 
     /// Replaces the trace parent.
@@ -183,13 +214,19 @@ impl CallContext {
     /// Returns the tenant.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
-        &self.0.tenant
+        &self.0.caller.tenant
     }
 
     /// Returns who asks, if a face authenticated somebody.
     #[must_use]
     pub fn principal(&self) -> Option<&str> {
-        self.0.principal.as_deref()
+        self.0.caller.principal.as_deref()
+    }
+
+    /// Returns the id of the request from outside, if the call serves one.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.0.caller.request.as_ref()
     }
 
     /// Returns the trace parent.
@@ -243,7 +280,8 @@ impl Default for CallContext {
 impl fmt::Debug for CallContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallContext")
-            .field("tenant", &self.0.tenant)
+            .field("tenant", &self.0.caller.tenant)
+            .field("request", &self.0.caller.request)
             .field("deadline", &self.0.deadline)
             .field("cancelled", &self.is_cancelled())
             .field("hops", &self.0.hops)
@@ -264,6 +302,17 @@ mod tests {
         let late = now + Duration::from_secs(10);
         assert!(call.allot(late, 0.6).is_cancelled());
         assert!(!CallContext::new().allot(now, 0.6).is_cancelled());
+    }
+
+    #[test]
+    fn every_call_of_a_request_knows_who_asks() {
+        let request = RequestId::parse("req-1").unwrap();
+        let face = CallContext::new().with_request_id(request.clone()).with_principal("token");
+        let face = face.with_tenant(TenantId::parse("acme").unwrap());
+        let other = CallContext::new().with_caller_of(&face.child().child());
+        assert_eq!((other.request_id(), other.principal()), (Some(&request), Some("token")));
+        assert_eq!(other.tenant().as_str(), "acme");
+        assert_eq!(CallContext::new().request_id(), None, "one caller is not another");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::RequestId;
+
 /// The result of every contract in Beluga.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -351,6 +353,7 @@ impl Error {
                 Retry::Never | Retry::Now => None,
             },
             partial: self.get(PARTIAL).map(str::to_owned),
+            request_id: None,
         }
     }
 
@@ -428,6 +431,9 @@ pub struct Problem {
     /// What was produced before the failure, with `budget_exhausted` and `cancelled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<String>,
+    /// The request that failed; set by the face that answers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
 }
 
 /// An error as plain data: what crosses nodes and what journals keep. No `Value`, no skipped field.

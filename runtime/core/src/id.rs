@@ -112,6 +112,77 @@ pub struct Tenant {
     pub tier: String,
 }
 
+/// The longest request id, in bytes.
+pub const REQUEST_ID_MAX_BYTES: usize = 128;
+
+/// Names one request from outside, for people who join logs: `[A-Za-z0-9._:/+=@~-]{1,128}`, chosen by the client or made
+/// by the face. It decides nothing.
+///
+/// ```
+/// use beluga_core::RequestId;
+///
+/// assert_eq!(RequestId::parse("Root=1-67891233-abcdef").unwrap().as_str(), "Root=1-67891233-abcdef");
+/// assert!(RequestId::parse("two words").is_err());
+/// assert_eq!(RequestId::from_bits(7).as_str().len(), 32);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Parses an id that came from outside.
+    ///
+    /// # Errors
+    /// `invalid_input` if it is empty, too long or holds anything else.
+    pub fn parse(text: impl AsRef<str>) -> Result<Self> {
+        let text = text.as_ref();
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/+=@~-".contains(&byte);
+        if text.is_empty() || text.len() > REQUEST_ID_MAX_BYTES || !text.bytes().all(allowed) {
+            let limit = format!("a request id is 1 to {REQUEST_ID_MAX_BYTES} of A-Z a-z 0-9 . _ : / + = @ ~ -");
+            return Err(Error::invalid_input(limit));
+        }
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// Makes an id of random bits: 32 hexadecimal digits.
+    #[must_use]
+    pub fn from_bits(bits: u128) -> Self {
+        Self(Arc::from(format!("{bits:032x}")))
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for RequestId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
 /// Names one message: unique over nodes and restarts, and the key of deduplication.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MessageId(pub u128);

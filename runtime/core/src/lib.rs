@@ -40,7 +40,10 @@ pub use context::{CallContext, HOPS_MAX};
 pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
 pub use event::{Event, HandoffMode, Numbered};
 pub use host::Host;
-pub use id::{AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, SessionId, Tenant, TenantId, ToolName, TurnId};
+pub use id::{
+    AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, REQUEST_ID_MAX_BYTES, RequestId, SessionId, Tenant,
+    TenantId, ToolName, TurnId,
+};
 pub use item::Content;
 pub use journal::{Append, GROUP_MAX_BYTES, Group, Journal, Mark, StreamKey, SyncLevel};
 pub use memory::{Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection};

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 
 use super::{Content, Service, SharedService};
-use crate::telemetry::log_ids;
+use crate::telemetry::{log_ids, request_id};
 use crate::time;
 
 /// A service and the name under which logs and errors speak of it.
@@ -141,7 +141,8 @@ impl<Req, Item> FallbackStream<Req, Item> {
             return false;
         };
         let (trace_id, span_id) = log_ids(&self.context);
-        tracing::warn!(from = %from.name, to = %to.name, code = %error.code(), %trace_id, %span_id, "falling back");
+        let request_id = request_id(&self.context);
+        tracing::warn!(from = %from.name, to = %to.name, code = %error.code(), %trace_id, %span_id, request_id, "falling back");
         true
     }
 

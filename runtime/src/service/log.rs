@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 
 use super::{Content, Service, SharedService};
-use crate::telemetry::log_ids;
+use crate::telemetry::{log_ids, request_id};
 use crate::time;
 
 /// Logs every call under a name: failures as `warn`, everything else as `debug`. Never content.
@@ -89,14 +89,19 @@ impl<Item> Drop for LogStream<Item> {
 impl Line {
     fn write(&self, error: Option<&Error>, outcome: &'static str) {
         let (trace_id, span_id) = log_ids(&self.context);
+        let request_id = request_id(&self.context);
         let took_ms = time::now().saturating_duration_since(self.started).as_millis();
         let (call, items, tenant) = (&self.name, self.items, self.context.tenant().as_str());
         match error {
             Some(error) if !error.is_cancelled() => {
-                tracing::warn!(%call, tenant, items, took_ms, %trace_id, %span_id, %error, "call failed");
+                tracing::warn!(%call, tenant, items, took_ms, %trace_id, %span_id, request_id, %error, "call failed");
             }
-            Some(_) => tracing::debug!(%call, tenant, items, took_ms, %trace_id, %span_id, "call cancelled"),
-            None => tracing::debug!(%call, tenant, items, took_ms, outcome, %trace_id, %span_id, "call ended"),
+            Some(_) => {
+                tracing::debug!(%call, tenant, items, took_ms, %trace_id, %span_id, request_id, "call cancelled")
+            }
+            None => {
+                tracing::debug!(%call, tenant, items, took_ms, outcome, %trace_id, %span_id, request_id, "call ended")
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::{Content, Service, SharedService};
 use crate::backoff::Backoff;
 use crate::random::SystemRandom;
-use crate::telemetry::log_ids;
+use crate::telemetry::{log_ids, request_id};
 use crate::time::{self, Sleep};
 
 /// How often, after which errors and after which waits a call is tried again.
@@ -184,7 +184,8 @@ where
 fn announce(error: &Error, failed: u32, wait: Duration, context: &CallContext) {
     let (trace_id, span_id) = log_ids(context);
     let wait_ms = wait.as_millis();
-    tracing::info!(code = %error.code(), failed, wait_ms, %trace_id, %span_id, "trying again");
+    let request_id = request_id(context);
+    tracing::info!(code = %error.code(), failed, wait_ms, %trace_id, %span_id, request_id, "trying again");
 }
 
 fn give_up(error: Error, tries: u32) -> Error {

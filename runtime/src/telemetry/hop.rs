@@ -163,12 +163,18 @@ pub fn log_ids(context: &CallContext) -> (TraceHex, SpanHex) {
     (TraceHex(trace.trace_id), SpanHex(trace.span_id))
 }
 
+/// Returns the request id for a log line or a span about a call; `None` records nothing.
+#[must_use]
+pub fn request_id(context: &CallContext) -> Option<&str> {
+    context.request_id().map(beluga_core::RequestId::as_str)
+}
+
 /// Opens the span of one hop and gives the context for what is called within it: `(CallContext, Hop)`.
 ///
 /// Arguments: the caller's context (by value), the span's [`Identity`], its [`HopKind`], its exported name, then fields
 /// as in `tracing`'s macros. Name and fields are evaluated only if the call is sampled. Fields that become known later
-/// are declared with `tracing::field::Empty`; `error.type` and the status always are. At most 23 fields (`tracing` allows
-/// 32 and the hop has 9).
+/// are declared with `tracing::field::Empty`; `error.type` and the status always are. At most 22 fields (`tracing` allows
+/// 32 and the hop has 10).
 ///
 /// ```
 /// use beluga_core::CallContext;
@@ -202,6 +208,7 @@ macro_rules! hop {
                 { $crate::telemetry::names::field::SPAN_ID } = %$crate::telemetry::SpanHex(identity.trace.span_id),
                 { $crate::telemetry::names::field::PARENT_SPAN_ID } = %$crate::telemetry::SpanHex(identity.parent),
                 { $crate::telemetry::names::attribute::TENANT_ID } = context.tenant().as_str(),
+                { $crate::telemetry::names::attribute::REQUEST_ID } = $crate::telemetry::request_id(&context),
                 { $crate::telemetry::names::attribute::ERROR_TYPE } = $crate::telemetry::tracing::field::Empty,
                 { $crate::telemetry::names::field::OTEL_STATUS_CODE } = $crate::telemetry::tracing::field::Empty,
                 { $crate::telemetry::names::field::OTEL_STATUS_DESCRIPTION } =

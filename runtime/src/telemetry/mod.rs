@@ -13,7 +13,8 @@
 //!
 //! **Cost.** A call that is not sampled makes no span and no new context: one test of two ids and a flag.
 //!
-//! **Logs.** Whoever logs about a call adds `trace_id` and `span_id` with [`log_ids`]; it works for unsampled calls too.
+//! **Logs.** Whoever logs about a call adds `trace_id` and `span_id` with [`log_ids`] and `request_id` with
+//! [`request_id`]; it works for unsampled calls too.
 //!
 //! Not here: content (never recorded unless a room opts in), metrics, the exporter itself.
 
@@ -21,7 +22,7 @@ mod hop;
 pub mod names;
 mod sampler;
 
-pub use hop::{HOP_TARGET, Hop, HopKind, Identity, SpanHex, TraceHex, log_ids};
+pub use hop::{HOP_TARGET, Hop, HopKind, Identity, SpanHex, TraceHex, log_ids, request_id};
 pub use sampler::Sampler;
 
 #[doc(hidden)]

@@ -111,6 +111,8 @@ pub mod attribute {
     pub const AGENT_PLANNER: &str = "agent.planner";
     /// Our own: the turn.
     pub const TURN_ID: &str = "turn.id";
+    /// Our own: the request from outside.
+    pub const REQUEST_ID: &str = "request.id";
     /// Our own: which try of a call this is, from 1.
     pub const TRY_NUMBER: &str = "try.number";
 }

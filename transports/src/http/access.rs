@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use beluga_core::{CallContext, Code, Error, Result, TenantId, TraceContext};
+use beluga_core::{CallContext, Code, Error, RequestId, Result, TenantId, TraceContext};
 
 use super::face::Face;
 use super::problem::{Answer, header};
@@ -40,10 +40,13 @@ pub(super) async fn check(State(face): State<Face>, mut request: Request, next: 
 
 fn admit(face: &Face, request: &Request) -> Answer<CallContext> {
     let headers = request.headers();
-    if matches!(request.uri().path(), "/healthz" | "/readyz") {
-        return Ok(CallContext::new());
-    }
     let mut context = CallContext::new();
+    if let Some(id) = request.extensions().get::<RequestId>() {
+        context = context.with_request_id(id.clone());
+    }
+    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return Ok(context);
+    }
     match face.token() {
         Some(token) => {
             check_token(headers, token)?;

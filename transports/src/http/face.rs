@@ -15,7 +15,7 @@ use beluga_runtime::telemetry::Sampler;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health::Readiness;
-use super::{access, health, introspect, observe, problem, session, turn};
+use super::{access, health, identify, introspect, observe, problem, session, turn};
 
 /// The settings of the face.
 #[derive(Debug, Clone)]
@@ -130,6 +130,7 @@ impl Face {
             .layer(DefaultBodyLimit::disable())
             .layer(CatchPanicLayer::custom(problem::panicked))
             .layer(from_fn(problem::limit_head))
+            .layer(from_fn_with_state(self.clone(), identify::identify))
             .with_state(self.clone())
     }
 

@@ -28,6 +28,7 @@ mod access;
 mod body;
 mod face;
 mod health;
+mod identify;
 mod introspect;
 mod listener;
 mod observe;

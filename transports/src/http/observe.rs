@@ -4,7 +4,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use beluga_core::CallContext;
-use beluga_runtime::telemetry::{HopKind, log_ids};
+use beluga_runtime::telemetry::{HopKind, log_ids, request_id};
 use beluga_runtime::{hop, time};
 
 use super::access::Incoming;
@@ -34,6 +34,7 @@ pub(super) async fn observe(State(face): State<Face>, mut request: Request, next
         { STATUS } = tracing::field::Empty
     );
     let (trace_id, span_id) = log_ids(&context);
+    let request_id = request_id(&context).map(str::to_owned);
     request.extensions_mut().insert(context);
     let response = next.run(request).await;
     let status = response.status().as_u16();
@@ -41,9 +42,9 @@ pub(super) async fn observe(State(face): State<Face>, mut request: Request, next
     match response.extensions().get::<Cause>() {
         Some(Cause(error)) if status >= 500 => {
             span.fail(error);
-            tracing::warn!(%trace_id, %span_id, route, %method, status, %error, "a request failed");
+            tracing::warn!(%trace_id, %span_id, request_id, route, %method, status, %error, "a request failed");
         }
-        _ => tracing::debug!(%trace_id, %span_id, route, %method, status, "a request was answered"),
+        _ => tracing::debug!(%trace_id, %span_id, request_id, route, %method, status, "a request was answered"),
     }
     let labels = [("route", route), ("method", method.as_str().to_owned()), ("status", status.to_string())];
     metrics::counter!("beluga_http_requests_total", &labels).increment(1);

@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
-use beluga_core::{Code, Error};
+use beluga_core::{Code, Error, RequestId};
 use beluga_runtime::task;
 
 /// The media type of problem details.
@@ -32,6 +32,16 @@ pub(super) type Answer<T> = Result<T, Failure>;
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self(error)
+    }
+}
+
+/// Names the request in the body of a failed answer.
+pub(super) fn name_request(response: &mut Response<Body>, id: &RequestId) {
+    let Some(Cause(error)) = response.extensions().get::<Cause>() else { return };
+    let mut problem = error.problem();
+    problem.request_id = Some(id.clone());
+    if let Ok(body) = serde_json::to_vec(&problem) {
+        *response.body_mut() = Body::from(body);
     }
 }
 

@@ -27,7 +27,7 @@ use super::directory::{SessionKey, Shared};
 use super::history::OpenTurn;
 use super::log::Log;
 use super::message::{StartTurn, Started};
-use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Outcome, Record, Shown};
+use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Origin, Outcome, Record, Shown};
 use crate::agent::{Action, AgentSpec, Observation, Plan, PlannerState};
 
 /// What is done about a `once` tool that was interrupted between its start and its record.
@@ -141,6 +141,7 @@ impl Turn {
                 input: input.clone(),
                 key,
                 format: format.clone(),
+                origin: Origin::of(&setup.context),
                 metadata: metadata.clone(),
                 from,
                 until,

@@ -1,6 +1,7 @@
 //! The system prompt of a turn: persona, instructions and what memory brings, stable parts first.
 
 use beluga_core::{MemoryOwner, MemoryQuery, ResponseFormat};
+use beluga_runtime::telemetry::request_id;
 use beluga_runtime::time;
 
 use super::Turn;
@@ -30,7 +31,10 @@ impl Turn {
             match time::within(&self.context, memory.load(query)).await.and_then(|loaded| loaded) {
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => parts.push(text),
-                Err(error) => tracing::warn!(session = %self.key.id, %error, "a memory tier did not load"),
+                Err(error) => {
+                    let request_id = request_id(&self.context);
+                    tracing::warn!(session = %self.key.id, request_id, %error, "a memory tier did not load");
+                }
             }
         }
         parts.join("\n\n")
