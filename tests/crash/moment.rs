@@ -116,8 +116,10 @@ fn a_cancellation_that_is_durable_holds_after_the_crash() {
         let mut reader = stream(&node, "one two three", "k").unwrap();
         ledger.read_up_to(&mut reader, 2);
         let cancel = format!("/api/v1/sessions/{SESSION}/cancel");
-        drop(crate::support::connect(node.address, "POST", &cancel, &[], b""));
+        // Held until the node is dead: a caller that hangs up at once may not be heard.
+        let caller = crate::support::connect(node.address, "POST", &cancel, &[], b"");
         died(node, fault);
+        drop(caller);
         ledger.read(&mut reader);
         let node = world.node();
         ledger.follow(&node);

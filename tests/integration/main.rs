@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod budget;
 mod conversation;
 mod crash;
 mod events;

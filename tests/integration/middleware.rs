@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use beluga_actors::agent::{Agent, AgentHooks, TurnNotice};
 use beluga_actors::model::{HookedModel, LayeredModel, ModelHooks, ModelLayer, ModelPolicy};
-use beluga_actors::session::Invoke;
+use beluga_actors::session::{Invoke, Settings};
 use beluga_actors::testkit::{Answer, CountingTool, FunctionModel, ScriptedModel};
 use beluga_actors::tool::typed::FunctionTool;
 use beluga_actors::tool::{ToolHooks, ToolLayer, ToolSettings};
@@ -19,7 +19,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::kit::{Node, Witness, Word, collect, hang, names, session, shout, text};
+use crate::kit::{Node, Witness, Word, collect, hang, names, session, shout, stores, text};
 
 /// What was called, in order.
 #[derive(Debug, Clone, Default)]
@@ -340,7 +340,9 @@ async fn an_agents_hooks_refuse_a_turn_and_leave_a_cancelled_one_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_instead_of_an_error_leaves_no_call_without_a_result() {
-    let (node, notes) = (Node::start().await, Notes::default());
+    // The tool may take all the time there is.
+    let settings = Settings { time_shares: None, ..Settings::default() };
+    let (node, notes) = (Node::with(stores(), settings).await, Notes::default());
     let witness = Witness::default();
     let model = ScriptedModel::new([Answer::call("hang", json!({})), Answer::text("well")]);
     let hooks = Hooks::new("one", &notes, |_| Ok("Too slow."));

@@ -127,7 +127,8 @@ impl Rig {
             messages: Arc::new(SlowMessages(Arc::clone(&stores.messages), gate.clone())),
             ..stores
         };
-        let node = Node::with(stores, Settings::default()).await;
+        // Whatever hangs may do so until the turn's deadline: that is what is looked at here.
+        let node = Node::with(stores, Settings { time_shares: None, ..Settings::default() }).await;
         let models = node.models().await;
         let main = models.spawn("main", Arc::new(model(&gate)), ModelPolicy::default()).await.unwrap();
         let spare = models.spawn("spare", Arc::new(model(&gate)), ModelPolicy::default()).await.unwrap();

@@ -15,7 +15,7 @@ use super::hub::Hub;
 use super::log::Log;
 use super::message::{Attach, CancelTurn, JobEnd, SessionProtocol, StartTurn, Started, TurnFinished};
 use super::record::Record;
-use super::turn::{Begin, Turn, TurnSetup};
+use super::turn::{Begin, TimeShares, Turn, TurnSetup};
 
 /// The most turns that wait behind the running one; one more is `overloaded`.
 pub const QUEUE_MAX: usize = 16;
@@ -126,7 +126,8 @@ impl SessionActor {
         let turn = TurnId::parse(format!("t{number}"))?;
         let agent = message.agent.clone();
         let context = turn_context(context, &self.key, &self.shared).with_cancel(message.cancel.clone());
-        self.run(turn, agent, Begin::Fresh { message, reply }, context, cx)
+        let shares = self.shared.settings.time_shares.filter(|_| message.has_deadline);
+        self.run(turn, agent, Begin::Fresh { message, reply }, (context, shares), cx)
     }
 
     /// Runs a turn as a job child. Its context is of its own: a caller that leaves does not end it.
@@ -135,12 +136,12 @@ impl SessionActor {
         turn: TurnId,
         agent: beluga_core::AgentName,
         begin: Begin,
-        context: CallContext,
+        (context, shares): (CallContext, Option<TimeShares>),
         cx: &mut Cx<Self>,
     ) -> Result<()> {
         let log = self.log()?.clone();
         self.running = Some(Running { turn: turn.clone(), cancel: context.cancel_token().clone() });
-        self.hub.note_call(&turn, &context);
+        self.hub.note_call(&turn, &context, shares);
         // A cancelled turn must still record its end, so its job does not end with its context.
         let job_context = context.clone().with_cancel(CancelToken::new());
         let setup = TurnSetup {
@@ -150,6 +151,7 @@ impl SessionActor {
             turn: turn.clone(),
             agent,
             context,
+            shares,
         };
         let job = cx.job("turn", turn.as_str(), &job_context, move |scope| async move {
             Ok(Turn::run(setup, begin, scope).await.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded))
@@ -170,11 +172,11 @@ impl SessionActor {
         let Some(agent) = agent else { return Ok(()) };
         let attempt = open.attempt + 1;
         let call = self.hub.call_of(&open.turn);
-        let context =
-            call.unwrap_or_else(|| turn_context(&open.origin.apply(CallContext::new()), &self.key, &self.shared));
-        let request_id = request_id(&context);
+        let call = call
+            .unwrap_or_else(|| (turn_context(&open.origin.apply(CallContext::new()), &self.key, &self.shared), None));
+        let request_id = request_id(&call.0);
         tracing::info!(session = %self.key.id, turn = %open.turn, attempt, request_id, "a turn is resumed");
-        self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, context, cx)
+        self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, call, cx)
     }
 }
 
@@ -310,7 +312,7 @@ impl Handler<TurnFinished> for SessionActor {
             }
             JobEnd::Crashed(error) => {
                 let call = self.hub.call_of(&turn);
-                let request_id = call.as_ref().and_then(request_id);
+                let request_id = call.as_ref().and_then(|(context, _)| request_id(context));
                 tracing::warn!(session = %self.key.id, %turn, request_id, %error, "a turn crashed");
                 self.resume(cx)?;
                 self.start_next(cx);

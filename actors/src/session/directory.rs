@@ -22,7 +22,7 @@ use super::message::{Attach, CancelTurn, SessionProtocol, StartTurn, Started};
 use super::record::KeyMark;
 use super::stream::{EventStream, Until};
 use crate::agent::AgentTable;
-use crate::session::turn::UnknownOutcome;
+use crate::session::turn::{TimeShares, UnknownOutcome};
 
 /// How many open sessions one look at the journal brings at start.
 const RESUME_BATCH: usize = 100_000;
@@ -49,6 +49,9 @@ pub struct Settings {
     pub turn_timeout: Duration,
     /// What is done about a `once` tool whose outcome is unknown. Default: the model is told.
     pub unknown_outcome: UnknownOutcome,
+    /// How a turn whose caller set a deadline shares its time out; `None` lets each part take all that remains. Default:
+    /// 60 % for the model, 30 % of the rest for tools, the rest for memory.
+    pub time_shares: Option<TimeShares>,
 }
 
 impl Default for Settings {
@@ -58,6 +61,7 @@ impl Default for Settings {
             max_active: 100_000,
             turn_timeout: Duration::from_secs(600),
             unknown_outcome: UnknownOutcome::TellModel,
+            time_shares: Some(TimeShares::default()),
         }
     }
 }
@@ -163,8 +167,18 @@ impl Shared {
         // A turn whose caller may leave is cancelled by the caller's token, waiting or running.
         let cancel = if invoke.cancel_on_drop { invoke.context.cancel_token().child() } else { CancelToken::new() };
         let mut guard = CancelOnDrop(invoke.cancel_on_drop.then(|| cancel.clone()));
-        let Invoke { input, format, metadata, history, hops, .. } = invoke;
-        let message = StartTurn { agent: agent.clone(), input, key: mark, format, metadata, history, hops, cancel };
+        let Invoke { input, format, metadata, history, hops, unhurried, .. } = invoke;
+        let message = StartTurn {
+            agent: agent.clone(),
+            input,
+            key: mark,
+            format,
+            metadata,
+            history,
+            hops,
+            has_deadline: !unhurried && invoke.context.deadline().is_some(),
+            cancel,
+        };
         let ask = session.ask(message).with_context(&invoke.context).within(self.settings.turn_timeout);
         let Started { turn, before, hub } = ask.await?;
         let reader = if Arc::ptr_eq(reader.hub(), &hub) { reader } else { hub.subscribe() };

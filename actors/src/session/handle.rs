@@ -41,6 +41,8 @@ pub struct Invoke {
     pub cancel_on_drop: bool,
     pub(crate) history: Vec<std::sync::Arc<ChatMessage>>,
     pub(crate) hops: u32,
+    /// Whether the deadline of the context is the turn's own limit and no caller's.
+    pub(crate) unhurried: bool,
 }
 
 impl Invoke {
@@ -57,6 +59,7 @@ impl Invoke {
             cancel_on_drop: false,
             history: Vec::new(),
             hops: 0,
+            unhurried: false,
         }
     }
 

@@ -12,6 +12,8 @@ use beluga_core::{CallContext, Error, ErrorRecord, Numbered, TurnId};
 use parking_lot::Mutex;
 use slab::Slab;
 
+use super::turn::TimeShares;
+
 /// The most events the ring holds; the oldest leaves first.
 pub(crate) const RING_MAX_EVENTS: usize = 1024;
 
@@ -40,7 +42,7 @@ struct State {
     /// Where turns begin: (number before the first, version). Shared by readers to find their place in the journal.
     index: Arc<Vec<(u64, u64)>>,
     /// The turn that runs and the call it runs for: what a turn resumed in this process goes on under.
-    call: Option<(TurnId, CallContext)>,
+    call: Option<(TurnId, CallContext, Option<TimeShares>)>,
 }
 
 /// What a reader finds after its cursor.
@@ -93,14 +95,15 @@ impl Hub {
     }
 
     /// Notes the call a turn runs for.
-    pub(crate) fn note_call(&self, turn: &TurnId, context: &CallContext) {
-        self.state.lock().call = Some((turn.clone(), context.clone()));
+    pub(crate) fn note_call(&self, turn: &TurnId, context: &CallContext, shares: Option<TimeShares>) {
+        self.state.lock().call = Some((turn.clone(), context.clone(), shares));
     }
 
     /// Returns the call a turn runs for, if it began in this process.
-    pub(crate) fn call_of(&self, turn: &TurnId) -> Option<CallContext> {
+    pub(crate) fn call_of(&self, turn: &TurnId) -> Option<(CallContext, Option<TimeShares>)> {
         let state = self.state.lock();
-        state.call.as_ref().filter(|(noted, _)| noted == turn).map(|(_, context)| context.clone())
+        let call = state.call.as_ref().filter(|(noted, ..)| noted == turn);
+        call.map(|(_, context, shares)| (context.clone(), *shares))
     }
 
     /// Forgets the call: its turn is over.

@@ -27,6 +27,8 @@ pub(crate) struct StartTurn {
     pub(crate) history: Vec<Arc<ChatMessage>>,
     /// How many handoffs led to this turn.
     pub(crate) hops: u32,
+    /// Whether the caller set a deadline: the turn then shares its time out.
+    pub(crate) has_deadline: bool,
     /// Cancels the turn, waiting or running; the caller's half of it.
     pub(crate) cancel: CancelToken,
 }

@@ -28,4 +28,4 @@ pub(crate) use directory::Shared;
 pub use directory::{Sessions, Settings, Stores};
 pub use handle::{Invoke, METADATA_KEY_MAX_BYTES, METADATA_MAX, METADATA_VALUE_MAX_BYTES, Reply};
 pub use stream::{CURSOR, EventStream};
-pub use turn::UnknownOutcome;
+pub use turn::{TimeShares, UnknownOutcome};

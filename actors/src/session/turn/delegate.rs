@@ -58,10 +58,11 @@ impl Turn {
         let mut invoke = Invoke::new((*self.input).clone())
             .with_session(session)
             .with_idempotency_key(intent.key.as_str())
-            .with_context(self.context.child())
+            .with_context(self.model_context())
             .cancel_on_drop(true);
         invoke.history = self.past_for(handoff);
         invoke.hops = self.hops + 1;
+        invoke.unhurried = self.shares.is_none();
         let reply = agent.invoke(invoke).await?;
         Ok(ToolOutput::text(reply.result))
     }

@@ -5,6 +5,7 @@
 //! turn's start, the intents before tools run, their results before the model is asked again, and the end before it
 //! is visible.
 
+mod budget;
 mod delegate;
 mod hooked;
 mod prompt;
@@ -29,6 +30,8 @@ use super::log::Log;
 use super::message::{StartTurn, Started};
 use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Origin, Outcome, Record, Shown};
 use crate::agent::{Action, AgentSpec, Observation, Plan, PlannerState};
+
+pub use budget::TimeShares;
 
 /// What is done about a `once` tool that was interrupted between its start and its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -60,6 +63,8 @@ pub(crate) struct TurnSetup {
     pub(crate) turn: TurnId,
     pub(crate) agent: AgentName,
     pub(crate) context: CallContext,
+    /// How the time is shared out; `None` for a turn whose caller set no deadline.
+    pub(crate) shares: Option<TimeShares>,
 }
 
 /// A running turn.
@@ -69,6 +74,7 @@ pub(crate) struct Turn {
     key: SessionKey,
     turn: TurnId,
     context: CallContext,
+    shares: Option<TimeShares>,
     scope: JobCx,
     /// The agent that acts now; a transfer changes it.
     agent: AgentName,
@@ -189,6 +195,7 @@ impl Turn {
             key: setup.key,
             turn: setup.turn,
             context,
+            shares: setup.shares,
             span,
             scope,
             agent: setup.agent,

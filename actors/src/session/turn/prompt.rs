@@ -21,6 +21,10 @@ impl Turn {
     /// is better than none.
     pub(super) async fn load_memory(&self) -> String {
         let mut parts = Vec::new();
+        if self.spec.memory.is_empty() {
+            return String::new();
+        }
+        let share = self.memory_context();
         for memory in &self.spec.memory {
             let query = MemoryQuery {
                 owner: MemoryOwner { tenant: self.key.tenant.clone(), agent: self.agent.clone() },
@@ -28,7 +32,7 @@ impl Turn {
                 limit: MEMORY_RESULTS_MAX,
                 session: None,
             };
-            match time::within(&self.context, memory.load(query)).await.and_then(|loaded| loaded) {
+            match time::within(&share, memory.load(query)).await.and_then(|loaded| loaded) {
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => parts.push(text),
                 Err(error) => {

@@ -1,7 +1,7 @@
 //! One question to the model: what it says is shown as it comes, with numbers a cursor can rest on.
 
 use beluga_core::{
-    AnswerDraft, BoxFuture, Code, Error, Event, ModelAnswer, ModelChunk, ModelRequest, Numbered, Result,
+    AnswerDraft, BoxFuture, CallContext, Code, Error, Event, ModelAnswer, ModelChunk, ModelRequest, Numbered, Result,
 };
 use beluga_runtime::time;
 use futures_util::StreamExt;
@@ -75,8 +75,7 @@ impl<'a> Port<'a> {
         }
     }
 
-    async fn ask(&self, request: ModelRequest) -> Result<ModelAnswer> {
-        let context = self.turn.context.child();
+    async fn ask(&self, request: ModelRequest, context: CallContext) -> Result<ModelAnswer> {
         let mut stream = self.turn.spec.model.stream(Arc::new(request), context);
         let mut draft = AnswerDraft::default();
         let mut bytes = 0_usize;
@@ -110,6 +109,10 @@ fn weight(chunk: &ModelChunk) -> usize {
 
 impl ModelPort for Port<'_> {
     fn generate(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelAnswer>> {
-        Box::pin(async move { time::within(&self.turn.context, self.ask(request)).await? })
+        Box::pin(async move {
+            let share = self.turn.model_context();
+            let answered = time::within(&share, self.ask(request, share.clone())).await.and_then(|answer| answer);
+            self.turn.told_of_share(answered, &share)
+        })
     }
 }

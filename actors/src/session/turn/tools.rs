@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{
-    Code, Effect, Error, Mark, Part, Result, SyncLevel, ToolCall, ToolContext, ToolOutcome, ToolOutput, ToolResult,
+    CallContext, Code, Effect, Error, Mark, Part, Result, SyncLevel, ToolCall, ToolContext, ToolOutcome, ToolOutput,
+    ToolResult,
 };
 use beluga_runtime::time;
 use futures_util::{StreamExt, stream};
@@ -48,27 +49,28 @@ impl Turn {
 
     /// Runs calls in parallel, at most the agent's bound at a time; results come in the order of the calls.
     pub(super) async fn run_tools(&self, intents: &[Intent]) -> Vec<(ToolResult, Duration)> {
-        let calls: Vec<_> = intents.iter().map(|intent| self.time_tool(intent)).collect();
+        let share = self.tools_context();
+        let calls: Vec<_> = intents.iter().map(|intent| self.time_tool(intent, &share)).collect();
         stream::iter(calls).buffered(self.spec.parallel_tools.max(1)).collect().await
     }
 
-    async fn time_tool(&self, intent: &Intent) -> (ToolResult, Duration) {
+    async fn time_tool(&self, intent: &Intent, share: &CallContext) -> (ToolResult, Duration) {
         let started = time::now();
-        let result = self.run_tool(intent).await;
+        let result = self.run_tool(intent, share).await;
         (result, time::now().saturating_duration_since(started))
     }
 
-    async fn run_tool(&self, intent: &Intent) -> ToolResult {
+    async fn run_tool(&self, intent: &Intent, share: &CallContext) -> ToolResult {
         // A transfer is decided after its siblings ran; here it only is acknowledged.
         let outcome = if let Some(handoff) = self.handoff(&intent.name) {
             self.hand_over(handoff, intent).await
         } else {
-            self.call_tool(intent).await
+            self.call_tool(intent, share).await
         };
         finished(intent, outcome)
     }
 
-    async fn call_tool(&self, intent: &Intent) -> Result<ToolOutput> {
+    async fn call_tool(&self, intent: &Intent, share: &CallContext) -> Result<ToolOutput> {
         let Some(tool) = self.spec.tool(&intent.name).cloned() else {
             let known: Vec<&str> = self.spec.definitions.iter().map(|tool| tool.name.as_str()).collect();
             return Err(Error::not_found(format!("there is no tool of this name; there are: {}", known.join(", "))));
@@ -78,7 +80,7 @@ impl Turn {
             .parse_arguments()
             .map_err(|error| Error::invalid_input(format!("the arguments are no JSON: {error}")))?;
         let context = ToolContext {
-            call: self.context.child().with_idempotency_key(intent.key.as_str()),
+            call: share.child().with_idempotency_key(intent.key.as_str()),
             idempotency_key: Arc::from(intent.key.as_str()),
             session: self.key.id.clone(),
             turn: self.turn.clone(),
