@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use beluga_core::{AgentName, ChatMessage, Group, ResponseFormat, Result, ToolResult, TurnId, Usage};
 
-use super::record::{Answered, GroupBody, KeyMark, Origin, Outcome, Record, Relay};
+use super::origin::{Beginning, Origin};
+use super::record::{Answered, GroupBody, KeyMark, Outcome, Record, Relay};
 
 /// How many idempotency keys a session remembers; the oldest finished one is forgotten first.
 pub(crate) const KEYS_MAX: usize = 256;
@@ -49,6 +50,8 @@ pub(crate) struct OpenTurn {
     pub(crate) format: Option<ResponseFormat>,
     /// Which request it serves and in which trace.
     pub(crate) origin: Origin,
+    /// What its events are measured from.
+    pub(crate) beginning: Beginning,
     /// The caller's labels.
     pub(crate) metadata: BTreeMap<String, String>,
     /// How often it began, from 1.
@@ -124,6 +127,7 @@ impl History {
                 if let Some(open) = &mut self.open {
                     open.format = format;
                     open.hops = hops;
+                    open.beginning = Beginning::new(at_ms, &origin);
                     open.origin = origin;
                     open.metadata = metadata;
                 }
@@ -172,6 +176,7 @@ impl History {
             input,
             format: None,
             origin: Origin::default(),
+            beginning: Beginning::default(),
             metadata: BTreeMap::new(),
             attempt: 1,
             steps: 0,
@@ -227,6 +232,11 @@ impl History {
             self.keys.pop_front();
         }
         self.keys.push_back(entry);
+    }
+
+    /// Returns what the events of the open turn are measured from.
+    pub(crate) fn beginning(&self) -> Beginning {
+        self.open.as_ref().map_or_else(Beginning::default, |open| open.beginning)
     }
 
     /// Returns the turn a key started, unless it is too old at `now_ms`.

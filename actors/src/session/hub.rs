@@ -275,6 +275,7 @@ mod tests {
             turn: TurnId::parse("t1").unwrap(),
             agent: AgentName::parse("a").unwrap(),
             at_ms: 0,
+            meta: beluga_core::Meta::default(),
             event: Event::Text { text: text.into() },
         }
     }

@@ -187,7 +187,8 @@ impl Inner {
 
     fn publish(&self, version: u64, body: GroupBody) {
         let mut events = Vec::new();
-        body.unshown(|event| events.push(event));
+        let beginning = self.history.lock().beginning();
+        body.unshown(beginning, |event| events.push(event));
         let begins = body.records.iter().find_map(|record| match record {
             Record::TurnStarted { from, .. } => Some(from.saturating_sub(1)),
             _ => None,

@@ -16,6 +16,7 @@ mod history;
 mod hub;
 mod log;
 mod message;
+mod origin;
 mod record;
 mod stream;
 mod turn;

@@ -18,11 +18,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use beluga_core::{
-    AgentName, CallContext, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, RequestId,
-    ResponseFormat, Result, ToolResult, TraceContext, TurnId, Usage,
+    AgentName, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, ResponseFormat, Result,
+    ToolResult, TurnId, Usage,
 };
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::origin::{Beginning, Origin};
 
 /// How many event numbers are reserved at a time.
 pub(crate) const NUMBERS_PER_RANGE: u64 = 1024;
@@ -81,25 +83,46 @@ impl GroupBody {
             .map_err(|error| Error::decode("a session record cannot be read").with_source(error))
     }
 
-    /// Returns the public events of the group with a number above `after`, oldest first.
-    pub(crate) fn events(&self, after: u64) -> Vec<Numbered> {
+    /// Returns the public events of the group with a number above `after`, oldest first. `beginning` is that of the turn
+    /// the groups before left open, and is moved on where one starts.
+    pub(crate) fn events(&self, after: u64, beginning: &mut Beginning) -> Vec<Numbered> {
         let mut events = Vec::new();
-        self.visit(after, after, |event| events.push(event));
+        self.visit((after, after), beginning, |event| events.push(event));
         events
     }
 
     /// Gives the public events of the group but those that were shown while they came.
-    pub(crate) fn unshown(&self, emit: impl FnMut(Numbered)) {
-        self.visit(u64::MAX, 0, emit);
+    pub(crate) fn unshown(&self, mut beginning: Beginning, emit: impl FnMut(Numbered)) {
+        self.visit((u64::MAX, 0), &mut beginning, emit);
     }
 
-    fn visit(&self, shown_after: u64, after: u64, mut emit: impl FnMut(Numbered)) {
+    fn visit(&self, (shown_after, after): (u64, u64), beginning: &mut Beginning, mut emit: impl FnMut(Numbered)) {
         for record in &self.records {
-            record.events(shown_after, after, |number, event| {
-                emit(Numbered { number, turn: self.turn.clone(), agent: self.agent.clone(), at_ms: self.at_ms, event });
+            if let Record::TurnStarted { origin, .. } = record {
+                *beginning = Beginning::new(self.at_ms, origin);
+            }
+            record.events(shown_after, after, |number, timing, event| {
+                let (at_ms, meta) = match timing {
+                    Timing::Group => (self.at_ms, beginning.meta_at(self.at_ms)),
+                    Timing::Stretch(0) => (self.at_ms, beginning.meta_of(None)),
+                    Timing::Stretch(at_ms) => (at_ms, beginning.meta_at(at_ms)),
+                    Timing::Took(took_ms) => (self.at_ms, beginning.meta_of(took_ms)),
+                };
+                emit(Numbered { number, turn: self.turn.clone(), agent: self.agent.clone(), at_ms, meta, event });
             });
         }
     }
+}
+
+/// What an event's time and latency are taken from.
+#[derive(Debug, Clone, Copy)]
+enum Timing {
+    /// The time of its group, since the turn began.
+    Group,
+    /// The time at which its stretch of text began, 0 in an old journal; since the turn began.
+    Stretch(u64),
+    /// The time of its group; what it tells of took so many milliseconds.
+    Took(Option<u64>),
 }
 
 /// One fact about a session.
@@ -186,56 +209,6 @@ pub(crate) enum Record {
     },
 }
 
-/// Where a turn comes from: what it goes on under after a crash, and what its events are joined by.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Origin {
-    /// The span the turn was asked from, as a `traceparent`.
-    #[serde(
-        default,
-        skip_serializing_if = "no_trace",
-        serialize_with = "write_trace",
-        deserialize_with = "read_trace"
-    )]
-    pub(crate) trace: TraceContext,
-    /// The request from outside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) request: Option<RequestId>,
-}
-
-impl Origin {
-    /// Returns where a call comes from.
-    pub(crate) fn of(context: &CallContext) -> Self {
-        Self { trace: context.trace(), request: context.request_id().cloned() }
-    }
-
-    fn is_unknown(&self) -> bool {
-        no_trace(&self.trace) && self.request.is_none()
-    }
-
-    /// Returns a context that comes from here.
-    pub(crate) fn apply(&self, context: CallContext) -> CallContext {
-        let context = context.with_trace(self.trace);
-        match &self.request {
-            Some(request) => context.with_request_id(request.clone()),
-            None => context,
-        }
-    }
-}
-
-fn no_trace(trace: &TraceContext) -> bool {
-    !trace.is_valid()
-}
-
-fn write_trace<S: Serializer>(trace: &TraceContext, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(trace)
-}
-
-/// Reads a `traceparent`; a malformed one is no trace, and no reason to lose a turn.
-fn read_trace<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<TraceContext, D::Error> {
-    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-    Ok(TraceContext::parse(&text).unwrap_or_default())
-}
-
 /// An idempotency key and what it was first used with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyMark {
@@ -256,6 +229,9 @@ pub(crate) struct Answered {
     pub(crate) intents: Vec<Intent>,
     /// The number of the `usage` event.
     pub(crate) usage_number: u64,
+    /// How long the answer took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) took_ms: Option<u64>,
 }
 
 /// A stretch of text or thinking that was shown in pieces.
@@ -266,6 +242,10 @@ pub(crate) struct Shown {
     pub(crate) thinking: bool,
     /// The whole stretch.
     pub(crate) text: String,
+    /// When its first piece was shown: calendar time, milliseconds since 1970 UTC. All its events have this time, so that
+    /// a piece costs no look at the clock and reads the same from here.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub(crate) at_ms: u64,
     /// Event number and the byte offset at which its piece ends, rising.
     pub(crate) marks: Vec<(u64, usize)>,
 }
@@ -320,6 +300,9 @@ pub(crate) struct FinishedCall {
     pub(crate) number: u64,
     /// What the tool answered.
     pub(crate) result: ToolResult,
+    /// How long the call took, in milliseconds; absent if it was not run to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) took_ms: Option<u64>,
     /// Who gives the conversation back with this result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) relay: Option<Relay>,
@@ -342,30 +325,30 @@ pub(crate) enum Outcome {
 }
 
 impl Record {
-    fn events(&self, shown_after: u64, after: u64, mut emit: impl FnMut(u64, Event)) {
-        let mut emit = |number: u64, event: Event| {
+    fn events(&self, shown_after: u64, after: u64, mut emit: impl FnMut(u64, Timing, Event)) {
+        let mut emit = |number: u64, timing: Timing, event: Event| {
             if number > after {
-                emit(number, event);
+                emit(number, timing, event);
             }
         };
         match self {
             Record::Opened { .. } | Record::TurnStarted { .. } | Record::Reserved { .. } | Record::Cancelled => {}
             Record::Resumed { attempt, number, discard_from, .. } => {
-                emit(*number, Event::Retry { attempt: *attempt, discard_from: Some(*discard_from) });
+                emit(*number, Timing::Group, Event::Retry { attempt: *attempt, discard_from: Some(*discard_from) });
             }
             Record::Answered(answered) => answered.events(shown_after, emit),
             Record::ToolsFinished { results } => {
                 for call in results {
                     if let Some(relay) = &call.relay {
-                        emit(relay.number, relay.event());
+                        emit(relay.number, Timing::Group, relay.event());
                     }
-                    emit(call.number, tool_result(&call.result));
+                    emit(call.number, Timing::Took(call.took_ms), tool_result(&call.result));
                 }
             }
             Record::HandedOff { number, from, to, mode, .. } => {
-                emit(*number, Event::Handoff { from: from.clone(), to: to.clone(), mode: *mode });
+                emit(*number, Timing::Group, Event::Handoff { from: from.clone(), to: to.clone(), mode: *mode });
             }
-            Record::TurnEnded { number, outcome, usage } => emit(*number, outcome.event(*usage)),
+            Record::TurnEnded { number, outcome, usage } => emit(*number, Timing::Group, outcome.event(*usage)),
         }
     }
 
@@ -385,18 +368,20 @@ impl Record {
 }
 
 impl Answered {
-    fn events(&self, shown_after: u64, mut emit: impl FnMut(u64, Event)) {
+    fn events(&self, shown_after: u64, mut emit: impl FnMut(u64, Timing, Event)) {
         for shown in &self.shown {
             if let Some((number, rest)) = shown.rest(shown_after) {
                 let text = rest.to_owned();
-                emit(number, if shown.thinking { Event::Thinking { text } } else { Event::Text { text } });
+                let event = if shown.thinking { Event::Thinking { text } } else { Event::Text { text } };
+                emit(number, Timing::Stretch(shown.at_ms), event);
             }
         }
-        emit(self.usage_number, Event::Usage { usage: self.message.usage.unwrap_or_default() });
+        let usage = self.message.usage.unwrap_or_default();
+        emit(self.usage_number, Timing::Took(self.took_ms), Event::Usage { usage });
         for intent in &self.intents {
-            emit(intent.number, intent.event());
+            emit(intent.number, Timing::Group, intent.event());
             if let Some(relay) = &intent.relay {
-                emit(relay.number, relay.event());
+                emit(relay.number, Timing::Group, relay.event());
             }
         }
     }
@@ -441,6 +426,11 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // The form serde calls.
+fn is_never(at_ms: &u64) -> bool {
+    *at_ms == 0
+}
+
 /// Returns the public event of a finished call.
 pub(crate) fn tool_result(result: &ToolResult) -> Event {
     Event::ToolResult {
@@ -456,7 +446,7 @@ mod tests {
     use super::*;
 
     fn shown() -> Shown {
-        Shown { thinking: false, text: "abcdef".into(), marks: vec![(5, 2), (6, 4), (9, 6)] }
+        Shown { thinking: false, text: "abcdef".into(), at_ms: 3, marks: vec![(5, 2), (6, 4), (9, 6)] }
     }
 
     #[test]
@@ -465,6 +455,15 @@ mod tests {
         assert_eq!(shown().rest(5), Some((9, "cdef")));
         assert_eq!(shown().rest(7), Some((9, "ef")));
         assert_eq!(shown().rest(9), None);
+    }
+
+    #[test]
+    fn a_group_without_times_is_read_without_latencies() {
+        let old = r#"{"at_ms":9,"turn":"t1","agent":"a","records":[{"record":"answered","message":{"role":"assistant",
+            "parts":[{"type":"text","text":"ab"}]},"shown":[{"text":"ab","marks":[[1,2]]}],"intents":[],"usage_number":2}]}"#;
+        let events = GroupBody::decode(old.as_bytes()).unwrap().events(0, &mut Beginning::default());
+        assert!(events.iter().all(|event| event.at_ms == 9 && event.meta.is_empty()), "{events:?}");
+        assert_eq!(events.len(), 2);
     }
 
     #[test]
@@ -490,6 +489,7 @@ mod tests {
                     shown: vec![shown()],
                     intents: vec![],
                     usage_number: 10,
+                    took_ms: Some(4),
                 }),
                 Record::Cancelled,
                 Record::TurnEnded {
@@ -500,7 +500,10 @@ mod tests {
             ],
         };
         assert_eq!(GroupBody::decode(&group.encode().unwrap()).unwrap(), group);
-        let numbers: Vec<u64> = group.events(5).iter().map(|event| event.number).collect();
+        let events = group.events(5, &mut Beginning::default());
+        let numbers: Vec<u64> = events.iter().map(|event| event.number).collect();
         assert_eq!(numbers, [9, 10, 11]);
+        let latencies: Vec<Option<u64>> = events.iter().map(|event| event.meta.latency_ms).collect();
+        assert_eq!((events[0].at_ms, latencies), (3, vec![Some(2), Some(4), Some(0)]));
     }
 }

@@ -10,6 +10,7 @@ use futures_core::Stream;
 
 use super::history::History;
 use super::hub::{Next, Reader};
+use super::origin::Beginning;
 use super::record::GroupBody;
 
 /// How many groups one read brings.
@@ -31,6 +32,8 @@ pub struct EventStream {
     reader: Reader,
     journal: Arc<dyn Journal>,
     stream: StreamKey,
+    /// Of the turn that is read; reading starts where one does.
+    beginning: Beginning,
     phase: Phase,
     cancel: Option<CancelToken>,
     /// Whether it waits for the record when it fell behind, in place of being cut off.
@@ -77,7 +80,19 @@ impl EventStream {
             Some(number) if hub.recorded() <= after => Phase::Waiting { number },
             _ => Phase::Live,
         };
-        Self { session, turn, cursor: after, until, reader, journal, stream, phase, cancel: None, patient: false }
+        Self {
+            session,
+            turn,
+            cursor: after,
+            until,
+            reader,
+            journal,
+            stream,
+            beginning: Beginning::default(),
+            phase,
+            cancel: None,
+            patient: false,
+        }
     }
 
     /// Cancels the turn if the stream is dropped before it ended.
@@ -162,7 +177,7 @@ impl EventStream {
     fn take_groups(&mut self, covered: u64, groups: &[Group]) -> Result<()> {
         let mut events = Vec::new();
         for group in groups {
-            events.extend(GroupBody::decode(&group.payload)?.events(self.cursor));
+            events.extend(GroupBody::decode(&group.payload)?.events(self.cursor, &mut self.beginning));
         }
         let more = groups.last().filter(|_| groups.len() == GROUPS_PER_READ).map(|group| group.version + 1);
         self.phase = Phase::Batch { covered, events: events.into_iter(), more };

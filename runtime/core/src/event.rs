@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::ToolOutcome;
 use crate::error::Problem;
 use crate::id::{AgentName, TurnId};
+use crate::trace::TraceId;
 use crate::usage::Usage;
 
 /// One public event. The tag is the `event:` name on SSE and the `type` in JSON.
@@ -127,6 +128,26 @@ pub enum HandoffMode {
     Transfer,
 }
 
+/// What joins an event with logs and spans, and how long it took to come. Tokens stand in `usage` and `done`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Meta {
+    /// The trace the turn belongs to, if it was asked in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
+    /// Milliseconds: of `usage`, how long the model took; of `tool_result`, how long the call took; of all others, how
+    /// long after the turn began. Pieces of one stretch of text share the time to its first. Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+}
+
+impl Meta {
+    /// Returns whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// An event with its number. Numbers rise within a session, are never reused and may have gaps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Numbered {
@@ -134,10 +155,13 @@ pub struct Numbered {
     pub number: u64,
     /// The turn.
     pub turn: TurnId,
-    /// The agent that speaks.
+    /// The agent that speaks: the source of the event. A handoff names its target too.
     pub agent: AgentName,
-    /// Calendar time, milliseconds since 1970 UTC.
+    /// Calendar time, milliseconds since 1970 UTC. Pieces of one stretch of text share the time at which it began.
     pub at_ms: u64,
+    /// What joins and measures it; the same whenever it is read.
+    #[serde(default, skip_serializing_if = "Meta::is_empty")]
+    pub meta: Meta,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -154,12 +178,14 @@ mod tests {
             turn: TurnId::parse("t1").unwrap(),
             agent: AgentName::parse("assistant").unwrap(),
             at_ms: 5,
+            meta: Meta { trace_id: None, latency_ms: Some(3) },
             event: Event::Text { text: "hi".into() },
         };
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({"number": 7, "turn": "t1", "agent": "assistant", "at_ms": 5, "type": "text", "text": "hi"})
+            serde_json::json!({"number": 7, "turn": "t1", "agent": "assistant", "at_ms": 5, "meta": {"latency_ms": 3},
+                "type": "text", "text": "hi"})
         );
         assert_eq!(serde_json::from_value::<Numbered>(json).unwrap(), event);
     }

@@ -38,7 +38,7 @@ pub use cancel::{CancelToken, Cancelled};
 pub use content::{ChatMessage, Detail, Media, MediaSource, Part, Role, Thinking, ToolCall, ToolOutcome, ToolResult};
 pub use context::{CallContext, HOPS_MAX};
 pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
-pub use event::{Event, HandoffMode, Numbered};
+pub use event::{Event, HandoffMode, Meta, Numbered};
 pub use host::Host;
 pub use id::{
     AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, REQUEST_ID_MAX_BYTES, RequestId, SessionId, Tenant,
@@ -57,7 +57,7 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{mask, mask_document};
 pub use state::{STATE_VALUE_MAX_BYTES, StateKey, StateScope, StateStore};
 pub use tool::{Effect, Tool, ToolContext, ToolDefinition, ToolOutput};
-pub use trace::TraceContext;
+pub use trace::{TraceContext, TraceId};
 pub use usage::Usage;
 
 pub use futures_core::future::BoxFuture;

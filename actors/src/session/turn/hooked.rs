@@ -66,7 +66,7 @@ impl Turn {
         let mut records: Vec<Record> = Vec::new();
         records.extend(results_of_abandoned(&self.log, (&self.turn, &self.agent), pending, why).await?);
         let usage_number = self.log.number(&self.turn, &self.agent).await?;
-        records.push(Record::Answered(Answered { message, shown, intents: Vec::new(), usage_number }));
+        records.push(Record::Answered(Answered { message, shown, intents: Vec::new(), usage_number, took_ms: None }));
         self.tell_end(&result);
         self.record_end(records, Outcome::Done { result }).await
     }

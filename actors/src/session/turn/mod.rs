@@ -14,6 +14,7 @@ mod tools;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use beluga_core::{
     AgentName, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
@@ -25,10 +26,11 @@ use beluga_runtime::{JobCx, ReplyPort, hop, time};
 
 use super::actor::RESUMES_MAX;
 use super::directory::{SessionKey, Shared};
-use super::history::OpenTurn;
+use super::history::{History, OpenTurn};
 use super::log::Log;
 use super::message::{StartTurn, Started};
-use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Origin, Outcome, Record, Shown};
+use super::origin::{Beginning, Origin};
+use super::record::{Answered, FinishedCall, Intent, NUMBERS_PER_RANGE, Outcome, Record, Shown};
 use crate::agent::{Action, AgentSpec, Observation, Plan, PlannerState};
 
 pub use budget::TimeShares;
@@ -80,6 +82,8 @@ pub(crate) struct Turn {
     agent: AgentName,
     spec: Arc<AgentSpec>,
     input: Arc<ChatMessage>,
+    /// What its events are measured from.
+    beginning: Beginning,
     format: Option<ResponseFormat>,
     metadata: BTreeMap<String, String>,
     usage: Usage,
@@ -189,6 +193,7 @@ impl Turn {
 
     fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Self {
         let (context, span) = open_span(&setup, &spec);
+        let beginning = setup.log.read(History::beginning);
         Self {
             log: setup.log,
             shared: setup.shared,
@@ -201,6 +206,7 @@ impl Turn {
             agent: setup.agent,
             spec,
             input,
+            beginning,
             format: None,
             metadata: BTreeMap::new(),
             usage: Usage::default(),
@@ -262,11 +268,13 @@ impl Turn {
     async fn plan(&mut self) -> Result<Step, Halt> {
         let port = step::Port::new(&*self);
         let state = self.state();
+        let asked = time::now();
         let planned = if self.observations.is_empty() {
             self.spec.planner.plan(&state, &port).await
         } else {
             self.spec.planner.replan(&state, &port).await
         };
+        let took = time::now().saturating_duration_since(asked);
         let (shown, journal_failure) = port.finish();
         if let Some(error) = journal_failure {
             return Err(Halt::Journal(error));
@@ -299,7 +307,7 @@ impl Turn {
         }
         let mut message = answer.message;
         message.usage = Some(answer.usage);
-        Ok(Step { answered: Answered { message, shown, intents, usage_number }, finish })
+        Ok(Step { answered: Answered { message, shown, intents, usage_number, took_ms: millis(took) }, finish })
     }
 
     fn state(&self) -> PlannerState {
@@ -443,6 +451,11 @@ fn open_span(setup: &TurnSetup, spec: &AgentSpec) -> (CallContext, Hop) {
     )
 }
 
+/// Returns whole milliseconds, as records keep them.
+fn millis(duration: Duration) -> Option<u64> {
+    u64::try_from(duration.as_millis()).ok()
+}
+
 /// The records that begin a turn, and the session if it is its first.
 fn opening(log: &Log, history: &[Arc<ChatMessage>], started: Record) -> Vec<Record> {
     let mut records = Vec::new();
@@ -494,7 +507,7 @@ async fn results_of_abandoned(
             None => None,
         };
         let number = log.number(turn, agent).await?;
-        results.push(FinishedCall { number, result: tools::abandoned(intent, error), relay });
+        results.push(FinishedCall { number, result: tools::abandoned(intent, error), took_ms: None, relay });
     }
     Ok(Some(Record::ToolsFinished { results }))
 }

@@ -51,28 +51,31 @@ impl<'a> Port<'a> {
                 return Err(error);
             }
         };
-        self.mark(text, thinking, number);
+        let at_ms = self.mark(text, thinking, number);
         let text = text.to_owned();
         let event = if thinking { Event::Thinking { text } } else { Event::Text { text } };
         turn.log.hub().publish(Numbered {
             number,
             turn: turn.turn.clone(),
             agent: turn.agent.clone(),
-            at_ms: turn.log.now_ms(),
+            at_ms,
+            meta: turn.beginning.meta_at(at_ms),
             event,
         });
         Ok(())
     }
 
-    fn mark(&self, text: &str, thinking: bool, number: u64) {
+    /// Notes a piece and returns the time of its stretch.
+    fn mark(&self, text: &str, thinking: bool, number: u64) -> u64 {
         let mut shown = self.shown.lock();
         if shown.last().is_none_or(|last| last.thinking != thinking) {
-            shown.push(Shown { thinking, text: String::new(), marks: Vec::new() });
+            let at_ms = self.turn.log.now_ms();
+            shown.push(Shown { thinking, text: String::new(), at_ms, marks: Vec::new() });
         }
-        if let Some(last) = shown.last_mut() {
-            last.text.push_str(text);
-            last.marks.push((number, last.text.len()));
-        }
+        let Some(last) = shown.last_mut() else { return 0 };
+        last.text.push_str(text);
+        last.marks.push((number, last.text.len()));
+        last.at_ms
     }
 
     async fn ask(&self, request: ModelRequest, context: CallContext) -> Result<ModelAnswer> {

@@ -10,7 +10,7 @@ use beluga_core::{
 use beluga_runtime::time;
 use futures_util::{StreamExt, stream};
 
-use super::{Halt, Turn, UnknownOutcome};
+use super::{Halt, Turn, UnknownOutcome, millis};
 use crate::agent::Observation;
 use crate::session::history::OpenTurn;
 use crate::session::record::{Answered, FinishedCall, Intent, Record};
@@ -104,7 +104,10 @@ impl Turn {
                 Some(relay) => Some(relay.back(self.number().await?)),
                 None => None,
             };
-            finished.push(FinishedCall { number: self.number().await?, result: result.clone(), relay });
+            // A call that was not run again took no time anybody knows.
+            let ran = result.outcome != ToolOutcome::Unknown || !latency.is_zero();
+            let took_ms = if ran { millis(latency) } else { None };
+            finished.push(FinishedCall { number: self.number().await?, result: result.clone(), took_ms, relay });
             self.observations.push(Observation { result, latency });
         }
         let transfer = self.transfer_of(&finished).cloned();
