@@ -23,7 +23,8 @@ type End = Arc<Mutex<Option<Result<()>>>>;
 /// It must be ended with [`finish`](Self::finish) or [`fail`](Self::fail); dropped otherwise, its reader gets
 /// `unknown_outcome` after the items already sent. A clone sends into the same stream.
 pub struct Sink<T> {
-    items: mpsc::Sender<T>,
+    /// Boxed: the channel keeps room for 32 items from its first on.
+    items: mpsc::Sender<Box<T>>,
     end: End,
     context: CallContext,
 }
@@ -34,7 +35,7 @@ impl<T> Sink<T> {
     /// # Errors
     /// `cancelled` when the reader left or the call was cancelled.
     pub async fn send(&self, item: T) -> Result<()> {
-        if let Err(mpsc::error::TrySendError::Full(item)) = self.offer(item)? {
+        if let Err(mpsc::error::TrySendError::Full(item)) = self.offer(Box::new(item))? {
             let cancelled = self.context.cancel_token().cancelled();
             return tokio::select! {
                 biased;
@@ -50,13 +51,13 @@ impl<T> Sink<T> {
     /// # Errors
     /// `cancelled` when the reader left or the call was cancelled, `overloaded` without credit.
     pub fn try_send(&self, item: T) -> Result<()> {
-        match self.offer(item)? {
+        match self.offer(Box::new(item))? {
             Ok(()) => Ok(()),
             Err(_) => Err(Error::overloaded("the reader has given no credit")),
         }
     }
 
-    fn offer(&self, item: T) -> Result<Result<(), mpsc::error::TrySendError<T>>> {
+    fn offer(&self, item: Box<T>) -> Result<Result<(), mpsc::error::TrySendError<Box<T>>>> {
         if self.context.is_cancelled() {
             return Err(left());
         }
@@ -124,7 +125,7 @@ impl<T> fmt::Debug for Sink<T> {
 /// died, `timeout` at the deadline, `cancelled` with the parent's call.
 #[must_use = "a stream does nothing unless polled"]
 pub struct ReplyStream<T> {
-    items: mpsc::Receiver<T>,
+    items: mpsc::Receiver<Box<T>>,
     end: End,
     delivery: Option<Delivery>,
     parent: Option<Cancelled>,
@@ -175,7 +176,7 @@ impl<T> ReplyStream<T> {
             }
         }
         if let Some(item) = ready!(self.items.poll_recv(cx)) {
-            return Poll::Ready(Some(Ok(item)));
+            return Poll::Ready(Some(Ok(*item)));
         }
         Poll::Ready(match self.end.lock().take() {
             Some(Ok(())) => None,

@@ -33,8 +33,8 @@ pub(crate) struct Jobs {
 struct Table {
     closed: bool,
     next: u64,
-    /// Ordered by start, which is the order the tree shows.
-    entries: BTreeMap<u64, (JobRecord, AbortHandle)>,
+    /// Ordered by start, which is the order the tree shows. Boxed: a map of one entry has room for eleven.
+    entries: BTreeMap<u64, Box<(JobRecord, AbortHandle)>>,
 }
 
 impl Jobs {
@@ -48,7 +48,7 @@ impl Jobs {
         }
         table.next += 1;
         let id = table.next;
-        table.entries.insert(id, (record, abort));
+        table.entries.insert(id, Box::new((record, abort)));
         Ok(id)
     }
 
@@ -60,8 +60,8 @@ impl Jobs {
             let below: Vec<AbortHandle> = table
                 .entries
                 .values()
-                .filter(|(record, _)| record.parent == Some(id))
-                .map(|(_, abort)| abort.clone())
+                .filter(|entry| entry.0.parent == Some(id))
+                .map(|entry| entry.1.clone())
                 .collect();
             (below, table.entries.is_empty())
         };
@@ -92,7 +92,7 @@ impl Jobs {
     fn select(&self, wanted: impl Fn(&JobRecord) -> bool, close: bool) -> Vec<AbortHandle> {
         let mut table = self.table.lock();
         table.closed |= close;
-        table.entries.values().filter(|(record, _)| wanted(record)).map(|(_, abort)| abort.clone()).collect()
+        table.entries.values().filter(|entry| wanted(&entry.0)).map(|entry| entry.1.clone()).collect()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -113,6 +113,6 @@ impl Jobs {
 
     /// Returns all jobs by id, in the order of their start.
     pub(crate) fn records(&self) -> Vec<(u64, JobRecord)> {
-        self.table.lock().entries.iter().map(|(id, (record, _))| (*id, record.clone())).collect()
+        self.table.lock().entries.iter().map(|(id, entry)| (*id, entry.0.clone())).collect()
     }
 }

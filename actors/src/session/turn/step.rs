@@ -78,8 +78,8 @@ impl<'a> Port<'a> {
         last.at_ms
     }
 
-    async fn ask(&self, request: ModelRequest, context: CallContext) -> Result<ModelAnswer> {
-        let mut stream = self.turn.spec.model.stream(Arc::new(request), context);
+    async fn ask(&self, request: Arc<ModelRequest>, context: CallContext) -> Result<ModelAnswer> {
+        let mut stream = self.turn.spec.model.stream(request, context);
         let mut draft = AnswerDraft::default();
         let mut bytes = 0_usize;
         while let Some(chunk) = stream.next().await {
@@ -112,6 +112,8 @@ fn weight(chunk: &ModelChunk) -> usize {
 
 impl ModelPort for Port<'_> {
     fn generate(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelAnswer>> {
+        // Shared before there is a future, which would keep room for it.
+        let request = Arc::new(request);
         Box::pin(async move {
             let share = self.turn.model_context();
             let answered = time::within(&share, self.ask(request, share.clone())).await.and_then(|answer| answer);
