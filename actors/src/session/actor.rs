@@ -8,6 +8,7 @@ use std::time::Duration;
 use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, StreamKey, SyncLevel, TurnId};
 use beluga_runtime::telemetry::request_id;
 use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, StopReason, task};
+use futures_util::FutureExt as _;
 use serde_json::json;
 
 use super::directory::{SessionKey, Shared};
@@ -153,8 +154,8 @@ impl SessionActor {
             context,
             shares,
         };
-        let job = cx.job("turn", turn.as_str(), &job_context, move |scope| async move {
-            Ok(Turn::run(setup, begin, scope).await.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded))
+        let job = cx.job("turn", turn.as_str(), &job_context, move |scope| {
+            Turn::run(setup, begin, scope).map(|ended| Ok(ended.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded)))
         });
         let (myself, incarnation) = (cx.myself(), cx.incarnation());
         task::spawn("session.turn_end", async move {

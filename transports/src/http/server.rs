@@ -110,7 +110,7 @@ impl Server {
                 peer,
                 router: router.clone(),
                 write_timeout: self.settings.write_timeout,
-                _slot: slot,
+                slot,
             };
             let serving = connection.serve(graceful.watcher(), stop.clone(), dead.clone());
             drop(task::spawn("http.connection", serving));
