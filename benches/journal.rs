@@ -123,8 +123,8 @@ fn group(load: Load, writer: u64, n: u64, payload: Bytes) -> Append {
     };
     let stream = StreamKey {
         tenant: TenantId::default(),
-        kind: "session".to_owned(),
-        id: format!("session-{writer}-{}", n / SESSION_GROUPS),
+        kind: "session".into(),
+        id: format!("session-{writer}-{}", n / SESSION_GROUPS).into(),
     };
     Append { stream, expected, fence: 1, payload, sync, mark }
 }

@@ -57,9 +57,10 @@ const fn sqlite(name: &'static str, rounds: usize, workers: usize) -> Case {
     Case { name, rounds, pieces: 1, sessions: 64, journal: Journal::Sqlite, workers }
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     memory("answer", 0, 1),
     memory("tool", 1, 1),
+    Case { sessions: 64, ..memory("tool-64", 1, 1) },
     memory("tool5", 5, 1),
     memory("pieces", 0, PIECES),
     sqlite("sqlite-answer", 0, 1),
@@ -73,6 +74,8 @@ struct Figures {
     process: Samples,
     writer: Samples,
     first: Samples,
+    /// Groups the journal makes durable at once.
+    batch: Samples,
 }
 
 fn main() {
@@ -87,10 +90,16 @@ fn main() {
         }
     }
     println!("CPU us per turn, medians of {repeats} interleaved repeats (lowest to highest)");
-    println!("{:<16}{:>26}{:>26}{:>32}", "", "process", "of it the journal's writer", "first turn of a session");
+    println!(
+        "{:<16}{:>26}{:>28}{:>28}{:>18}",
+        "", "process", "the journal's writer", "first turn of a session", "groups per commit"
+    );
     for (case, figures) in CASES.iter().zip(&figures).filter(|(_, figures)| figures.process.median().is_finite()) {
-        let writer = if case.journal == Journal::Sqlite { figures.writer.to_string() } else { "-".to_owned() };
-        println!("{:<16}{:>26}{writer:>26}{:>32}", case.name, figures.process, figures.first);
+        let (writer, batch) = match case.journal {
+            Journal::Sqlite => (figures.writer.to_string(), format!("{:.0}", figures.batch.median())),
+            Journal::Memory => ("-".to_owned(), "-".to_owned()),
+        };
+        println!("{:<16}{:>26}{writer:>28}{:>28}{batch:>18}", case.name, figures.process, figures.first);
     }
     let median = |name: &str| {
         let at = CASES.iter().position(|case| case.name == name).unwrap();
@@ -113,6 +122,7 @@ fn sample(case: Case, turns: usize, figures: &mut Figures) {
     runtime.block_on(async {
         let directory = tempfile::tempdir().unwrap();
         let system = System::builder("bench").seed(1).build().unwrap();
+        let mut file = None;
         let stores = match case.journal {
             Journal::Memory => Stores {
                 journal: Arc::new(MemoryJournal::new()),
@@ -123,7 +133,9 @@ fn sample(case: Case, turns: usize, figures: &mut Figures) {
                 let host = Arc::new(RuntimeHost::new(SystemRandom::seeded(1)));
                 let path = directory.path().join("beluga.db");
                 let store = Sqlite::open(path, SqliteOptions::new(), host).unwrap();
-                Stores { journal: store.journal(), messages: store.messages(), state: store.state() }
+                let stores = Stores { journal: store.journal(), messages: store.messages(), state: store.state() };
+                file = Some(store);
+                stores
             }
         };
         let agent = start(&system, &stores, case).await;
@@ -144,6 +156,9 @@ fn sample(case: Case, turns: usize, figures: &mut Figures) {
         figures.first.push(micros(middle.since(&begin), sessions));
         figures.process.push(micros(end.since(&middle), sessions * TURNS as f64));
         figures.writer.push(micros(end.of_thread(WRITER, &middle), sessions * TURNS as f64));
+        if let Some(health) = file.map(|store| store.health()) {
+            figures.batch.push(health.groups as f64 / health.commits as f64);
+        }
         drop(agent);
         system.shutdown(Duration::from_secs(30)).await.unwrap();
     });

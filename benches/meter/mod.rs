@@ -26,7 +26,9 @@ impl Accounts {
     pub(crate) fn now() -> Self {
         std::thread::yield_now();
         let tasks = fs::read_dir("/proc/self/task").unwrap();
-        Self(tasks.map(Result::unwrap).filter_map(|task| Some((task.file_name(), Account::of(&task.path())?))).collect())
+        Self(
+            tasks.map(Result::unwrap).filter_map(|task| Some((task.file_name(), Account::of(&task.path())?))).collect(),
+        )
     }
 
     /// Returns what all threads spent since an earlier moment.
@@ -40,9 +42,10 @@ impl Accounts {
     }
 
     fn of(&self, before: &Self, counts: impl Fn(&str) -> bool) -> Duration {
-        let spent = self.0.iter().filter(|(_, account)| counts(&account.name)).map(|(id, account)| {
-            account.spent_ns.saturating_sub(before.0.get(id).map_or(0, |before| before.spent_ns))
-        });
+        let spent =
+            self.0.iter().filter(|(_, account)| counts(&account.name)).map(|(id, account)| {
+                account.spent_ns.saturating_sub(before.0.get(id).map_or(0, |before| before.spent_ns))
+            });
         Duration::from_nanos(spent.sum())
     }
 }

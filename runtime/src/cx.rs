@@ -137,6 +137,26 @@ impl<A: Actor> Cx<A> {
         job::start(&self.incarnation, None, kind.into(), name.as_ref(), context, build)
     }
 
+    /// Starts a job and says what comes after it: `then` gets how the job ended, also if it panicked, was cancelled,
+    /// killed or refused, as awaiting a [`Job`] tells it. It runs in the job's task when the job is over and no longer
+    /// listed; it belongs to nobody and must be short.
+    pub fn job_then<T, F, Fut, Then, After>(
+        &self,
+        kind: impl Into<Cow<'static, str>>,
+        name: impl AsRef<str>,
+        context: &CallContext,
+        build: F,
+        then: Then,
+    ) where
+        T: Send + 'static,
+        F: FnOnce(JobCx) -> Fut,
+        Fut: Future<Output = Result<T>> + Send + 'static,
+        Then: FnOnce(Result<T>) -> After + Send + 'static,
+        After: Future<Output = ()> + Send + 'static,
+    {
+        job::start_then(&self.incarnation, kind.into(), name.as_ref(), context, build, then);
+    }
+
     /// Returns a handle of the same powers that may leave the handler.
     #[must_use]
     pub fn scope(&self) -> Scope {

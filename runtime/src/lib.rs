@@ -47,6 +47,7 @@ pub mod testkit;
 pub mod time;
 mod timer;
 mod topic;
+mod window;
 
 pub use actor::{Actor, DeferredHandler, Handler, StatusSource, StopReason, StreamHandler};
 pub use address::Address;

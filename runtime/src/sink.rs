@@ -2,30 +2,24 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use beluga_core::{CallContext, Cancelled, Error, Result};
 use futures_core::Stream;
-use parking_lot::Mutex;
-use tokio::sync::mpsc;
 
 use crate::delivery::{Delivery, Route};
 use crate::time;
+use crate::window::{Producer, Reader, Refused, window};
 
 /// How many items a producer may be ahead of its reader, unless the reader asks for another window.
 pub const STREAM_WINDOW: usize = 32;
-
-type End = Arc<Mutex<Option<Result<()>>>>;
 
 /// The producer's side of a stream. May move into a job.
 ///
 /// It must be ended with [`finish`](Self::finish) or [`fail`](Self::fail); dropped otherwise, its reader gets
 /// `unknown_outcome` after the items already sent. A clone sends into the same stream.
 pub struct Sink<T> {
-    /// Boxed: the channel keeps room for 32 items from its first on.
-    items: mpsc::Sender<Box<T>>,
-    end: End,
+    items: Producer<T>,
     context: CallContext,
 }
 
@@ -35,15 +29,13 @@ impl<T> Sink<T> {
     /// # Errors
     /// `cancelled` when the reader left or the call was cancelled.
     pub async fn send(&self, item: T) -> Result<()> {
-        if let Err(mpsc::error::TrySendError::Full(item)) = self.offer(Box::new(item))? {
-            let cancelled = self.context.cancel_token().cancelled();
-            return tokio::select! {
-                biased;
-                sent = self.items.send(item) => sent.map_err(|_| left()),
-                () = cancelled => Err(left()),
-            };
+        let Some(item) = self.offer(item)? else { return Ok(()) };
+        let cancelled = self.context.cancel_token().cancelled();
+        tokio::select! {
+            biased;
+            sent = self.items.send(item) => if sent { Ok(()) } else { Err(left()) },
+            () = cancelled => Err(left()),
         }
-        Ok(())
     }
 
     /// Sends one item if the reader has given credit for it.
@@ -51,41 +43,39 @@ impl<T> Sink<T> {
     /// # Errors
     /// `cancelled` when the reader left or the call was cancelled, `overloaded` without credit.
     pub fn try_send(&self, item: T) -> Result<()> {
-        match self.offer(Box::new(item))? {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Error::overloaded("the reader has given no credit")),
+        match self.offer(item)? {
+            None => Ok(()),
+            Some(_) => Err(Error::overloaded("the reader has given no credit")),
         }
     }
 
-    fn offer(&self, item: Box<T>) -> Result<Result<(), mpsc::error::TrySendError<Box<T>>>> {
+    /// Sends an item, or gives it back without credit.
+    fn offer(&self, item: T) -> Result<Option<T>> {
         if self.context.is_cancelled() {
             return Err(left());
         }
         match self.items.try_send(item) {
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(left()),
-            other => Ok(other),
+            Ok(()) => Ok(None),
+            Err(Refused::NoCredit(item)) => Ok(Some(item)),
+            Err(Refused::Left) => Err(left()),
         }
     }
 
     /// Ends the stream in order. The first end counts.
     pub fn finish(self) {
-        self.close(Ok(()));
+        self.items.end(Ok(()));
     }
 
     /// Ends the stream with an error, after the items already sent. The first end counts.
     pub fn fail(self, error: Error) {
-        self.close(Err(error));
-    }
-
-    fn close(&self, end: Result<()>) {
-        self.end.lock().get_or_insert(end);
+        self.items.end(Err(error));
     }
 
     /// Waits until nobody reads any more, or the call was cancelled. Cancel safe.
     pub async fn closed(&self) {
         let cancelled = self.context.cancel_token().cancelled();
         tokio::select! {
-            () = self.items.closed() => {}
+            () = self.items.left() => {}
             () = cancelled => {}
         }
     }
@@ -93,7 +83,7 @@ impl<T> Sink<T> {
     /// Returns whether nobody reads any more, or the call was cancelled.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.items.is_closed() || self.context.is_cancelled()
+        self.items.is_left() || self.context.is_cancelled()
     }
 
     /// Returns the context of the call.
@@ -109,13 +99,13 @@ fn left() -> Error {
 
 impl<T> Clone for Sink<T> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), end: Arc::clone(&self.end), context: self.context.clone() }
+        Self { items: self.items.clone(), context: self.context.clone() }
     }
 }
 
 impl<T> fmt::Debug for Sink<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sink").field("credit", &self.items.capacity()).field("closed", &self.is_closed()).finish()
+        f.debug_struct("Sink").field("credit", &self.items.credit()).field("closed", &self.is_closed()).finish()
     }
 }
 
@@ -125,8 +115,7 @@ impl<T> fmt::Debug for Sink<T> {
 /// died, `timeout` at the deadline, `cancelled` with the parent's call.
 #[must_use = "a stream does nothing unless polled"]
 pub struct ReplyStream<T> {
-    items: mpsc::Receiver<Box<T>>,
-    end: End,
+    items: Reader<T>,
     delivery: Option<Delivery>,
     parent: Option<Cancelled>,
     sleep: Option<Pin<Box<time::Sleep>>>,
@@ -138,17 +127,16 @@ pub struct ReplyStream<T> {
 
 impl<T> ReplyStream<T> {
     pub(crate) fn pair(
-        window: usize,
+        credit: usize,
         context: CallContext,
         parent: Option<Cancelled>,
         route: Route,
         message: &'static str,
     ) -> (Sink<T>, Self) {
-        let (sender, receiver) = mpsc::channel(window.max(1));
-        let end = End::default();
-        let sink = Sink { items: sender, end: Arc::clone(&end), context: context.clone() };
+        let (producer, items) = window(credit);
+        let sink = Sink { items: producer, context: context.clone() };
         let sleep = context.deadline().map(|deadline| Box::pin(time::sleep_until(deadline)));
-        (sink, Self { items: receiver, end, delivery: None, parent, sleep, context, route, message, done: false })
+        (sink, Self { items, delivery: None, parent, sleep, context, route, message, done: false })
     }
 
     pub(crate) fn send(mut self, delivery: Delivery) -> Self {
@@ -157,7 +145,7 @@ impl<T> ReplyStream<T> {
     }
 
     pub(crate) fn refused(self, error: Error) -> Self {
-        self.end.lock().get_or_insert(Err(error));
+        self.items.refuse(error);
         self
     }
 
@@ -175,10 +163,10 @@ impl<T> ReplyStream<T> {
                 return Poll::Ready(Some(Err(error)));
             }
         }
-        if let Some(item) = ready!(self.items.poll_recv(cx)) {
-            return Poll::Ready(Some(Ok(*item)));
+        if let Some(item) = ready!(self.items.poll_next(cx)) {
+            return Poll::Ready(Some(Ok(item)));
         }
-        Poll::Ready(match self.end.lock().take() {
+        Poll::Ready(match self.items.take_end() {
             Some(Ok(())) => None,
             Some(Err(error)) => Some(Err(error)),
             None => Some(Err(self.name(Error::unknown_outcome("the producer ended without finishing the stream")))),

@@ -11,7 +11,7 @@ use crate::Outcome::{Kept, Skipped};
 use crate::{Store, every};
 
 fn stream(tenant: &str, kind: &str, id: &str) -> StreamKey {
-    StreamKey { tenant: TenantId::parse(tenant).unwrap(), kind: kind.to_owned(), id: id.to_owned() }
+    StreamKey { tenant: TenantId::parse(tenant).unwrap(), kind: kind.into(), id: id.into() }
 }
 
 fn group(id: &str, expected: u64, payload: &str) -> Append {
@@ -113,7 +113,7 @@ async fn open_lists_marked_streams() {
         };
         let open = async |limit| {
             let keys = journal.open("session", limit).await.unwrap();
-            keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
+            keys.into_iter().map(|key| key.id.to_string()).collect::<Vec<_>>()
         };
         marked("c", 0, Mark::Open).await;
         marked("a", 0, Mark::Open).await;

@@ -321,7 +321,7 @@ async fn a_resumed_turn_stays_in_its_trace() {
     let gate = Gate::shut();
     let model = ScriptedModel::new([Answer::call("slow", json!({})), Answer::text("done")]);
     let agent = Agent::builder("assistant").model(supervised(&node, &model).await);
-    let agent = agent.tool(wait("slow", Effect::Pure, &gate)).spawn(&node.agents).await.unwrap();
+    let agent = agent.tool(wait("slow", Effect::Idempotent, &gate)).spawn(&node.agents).await.unwrap();
     let asked = tokio::spawn(async move { ask(&agent, "go").await });
     gate.arrived(1).await;
     assert!(beluga_runtime::testkit::kill(&node.system, "agents/assistant/acme.s"));

@@ -44,12 +44,14 @@ pub trait ModelPort: Send + Sync {
 pub struct PlannerState {
     /// What was asked in this turn.
     pub input: Arc<ChatMessage>,
-    /// The system prompt and the whole conversation, this turn included, oldest first.
-    pub messages: Vec<Arc<ChatMessage>>,
+    /// The system prompt, if there is any.
+    pub system: Option<Arc<ChatMessage>>,
+    /// The whole conversation, this turn included, oldest first.
+    pub messages: Arc<Vec<Arc<ChatMessage>>>,
     /// The tools on offer, handoffs included.
     pub tools: Arc<[ToolDefinition]>,
     /// What the tools of the last round answered.
-    pub observations: Vec<Observation>,
+    pub observations: Arc<[Observation]>,
     /// Which round it is, from 0.
     pub iteration: u32,
     /// How answers are to be made.
@@ -58,6 +60,18 @@ pub struct PlannerState {
     pub metadata: BTreeMap<String, String>,
     /// The call.
     pub context: CallContext,
+}
+
+impl PlannerState {
+    /// Makes the request that shows the model everything: the system prompt, the conversation, the tools.
+    #[must_use]
+    pub fn request(&self) -> ModelRequest {
+        ModelRequest {
+            messages: self.system.iter().chain(self.messages.iter()).cloned().collect(),
+            tools: Arc::clone(&self.tools),
+            options: self.options.clone(),
+        }
+    }
 }
 
 /// What a tool answered, and how long it took.
@@ -113,12 +127,7 @@ impl Planner for ReAct {
 
     fn plan<'a>(&'a self, state: &'a PlannerState, model: &'a dyn ModelPort) -> BoxFuture<'a, Result<Plan>> {
         Box::pin(async move {
-            let request = ModelRequest {
-                messages: state.messages.clone(),
-                tools: Arc::clone(&state.tools),
-                options: state.options.clone(),
-            };
-            let answer = model.generate(request).await?;
+            let answer = model.generate(state.request()).await?;
             let calls: Vec<Action> = answer.message.tool_calls().cloned().map(Action::Tool).collect();
             let actions = if calls.is_empty() { vec![finish(&answer)?] } else { calls };
             Ok(Plan { answer, actions })

@@ -160,7 +160,7 @@ impl Watch {
             _ => {}
         }
         if let Some(draft) = &mut self.draft {
-            draft.push(chunk);
+            draft.push(chunk.clone());
         }
         if matches!(chunk, ModelChunk::Finished { .. })
             && let Some(Ok(answer)) = self.draft.take().map(AnswerDraft::finish)

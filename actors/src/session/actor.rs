@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, StreamKey, SyncLevel, TurnId};
+use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, SyncLevel, TurnId};
 use beluga_runtime::telemetry::request_id;
-use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, StopReason, task};
-use futures_util::FutureExt as _;
+use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, StopReason};
 use serde_json::json;
 
-use super::directory::{SessionKey, Shared};
+use super::directory::{SessionKey, Shared, stream_key};
 use super::hub::Hub;
 use super::log::Log;
 use super::message::{Attach, CancelTurn, JobEnd, SessionProtocol, StartTurn, Started, TurnFinished};
@@ -154,12 +153,12 @@ impl SessionActor {
             context,
             shares,
         };
-        let job = cx.job("turn", turn.as_str(), &job_context, move |scope| {
-            Turn::run(setup, begin, scope).map(|ended| Ok(ended.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded)))
-        });
-        let (myself, incarnation) = (cx.myself(), cx.incarnation());
-        task::spawn("session.turn_end", async move {
-            let end = job.await.unwrap_or_else(JobEnd::Crashed);
+        let (name, myself, incarnation) = (turn.clone(), cx.myself(), cx.incarnation());
+        let run = move |scope| async move {
+            Ok(Turn::run(setup, begin, scope).await.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded))
+        };
+        cx.job_then("turn", name.as_str(), &job_context, run, move |end| async move {
+            let end = end.unwrap_or_else(JobEnd::Crashed);
             // A session that is gone meanwhile has nobody to tell: its successor reads the journal.
             drop(myself.tell(TurnFinished { incarnation, turn, end }).await);
         });
@@ -209,8 +208,7 @@ impl Actor for SessionActor {
     const KIND: &'static str = "session";
 
     async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
-        let stream =
-            StreamKey { tenant: self.key.tenant.clone(), kind: SESSION.to_owned(), id: self.key.id.to_string() };
+        let stream = stream_key(&self.key);
         let log = Log::load(
             Arc::clone(&self.shared.journal),
             Arc::clone(&self.shared.host),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use beluga_core::{
@@ -221,8 +221,10 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn stream_key(key: &SessionKey) -> StreamKey {
-    StreamKey { tenant: key.tenant.clone(), kind: SESSION.to_owned(), id: key.id.to_string() }
+/// Names a session's stream in the journal.
+pub(crate) fn stream_key(key: &SessionKey) -> StreamKey {
+    static KIND: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(SESSION));
+    StreamKey { tenant: key.tenant.clone(), kind: Arc::clone(&KIND), id: key.id.clone().into() }
 }
 
 /// Returns 32 hexadecimal digits of the SHA-256 of the parts, each ended by a zero byte.

@@ -22,7 +22,8 @@ pub(crate) struct History {
     /// The agent that owns the session now.
     pub(crate) agent: Option<AgentName>,
     /// The conversation, oldest first. Never holds a tool call without its result once its turn has ended.
-    pub(crate) messages: Vec<Arc<ChatMessage>>,
+    /// Shared with whoever reads it; a push copies the pointers only while somebody does.
+    pub(crate) messages: Arc<Vec<Arc<ChatMessage>>>,
     /// How many turns ever started.
     pub(crate) turns: u64,
     /// The last event number ever reserved.
@@ -71,7 +72,7 @@ pub(crate) struct OpenTurn {
 impl OpenTurn {
     /// Returns the handoffs that come back among the calls without a result, one place per call; empty if there are none.
     pub(crate) fn relays(&self) -> Vec<Option<Relay>> {
-        let intents = self.pending.as_ref().map(|pending| pending.intents.as_slice()).unwrap_or_default();
+        let intents = self.pending.as_ref().map(|pending| &*pending.intents).unwrap_or_default();
         if intents.iter().all(|intent| intent.relay.is_none()) {
             return Vec::new();
         }
@@ -120,7 +121,7 @@ impl History {
 
     fn apply_record(&mut self, version: u64, at_ms: u64, turn: &TurnId, record: Record) {
         match record {
-            Record::Opened { history } => self.messages.extend(history.into_iter().map(Arc::new)),
+            Record::Opened { history } => self.conversation().extend(history.into_iter().map(Arc::new)),
             Record::TurnStarted { input, key, format, origin, metadata, from, until, hops } => {
                 self.index.push((from.saturating_sub(1), version));
                 self.start_turn(at_ms, turn, input, key, from);
@@ -164,10 +165,14 @@ impl History {
         }
     }
 
+    fn conversation(&mut self) -> &mut Vec<Arc<ChatMessage>> {
+        Arc::make_mut(&mut self.messages)
+    }
+
     fn start_turn(&mut self, at_ms: u64, turn: &TurnId, input: ChatMessage, key: Option<KeyMark>, from: u64) {
         let input = Arc::new(input);
         self.turns += 1;
-        self.messages.push(Arc::clone(&input));
+        self.conversation().push(Arc::clone(&input));
         if let Some(mark) = key {
             self.remember(KeyEntry { mark, turn: turn.clone(), before: from.saturating_sub(1), at_ms });
         }
@@ -191,19 +196,14 @@ impl History {
     fn replace_past(&mut self, transcript: Vec<ChatMessage>) {
         let Some(open) = &self.open else { return };
         if let Some(position) = self.messages.iter().rposition(|message| Arc::ptr_eq(message, &open.input)) {
-            self.messages.splice(..position, transcript.into_iter().map(Arc::new));
+            self.conversation().splice(..position, transcript.into_iter().map(Arc::new));
         }
     }
 
     fn answer(&mut self, answered: Answered) {
         let usage = answered.message.usage.unwrap_or_default();
-        let mut pending = None;
-        if answered.intents.is_empty() {
-            self.messages.push(Arc::new(answered.message));
-        } else {
-            self.messages.push(Arc::new(answered.message.clone()));
-            pending = Some(answered);
-        }
+        self.conversation().push(Arc::clone(&answered.message));
+        let pending = (!answered.intents.is_empty()).then_some(answered);
         if let Some(open) = &mut self.open {
             open.steps += 1;
             open.usage += usage;
@@ -212,7 +212,7 @@ impl History {
     }
 
     fn finish_tools(&mut self, results: Vec<ToolResult>) {
-        self.messages.push(Arc::new(ChatMessage::tool_results(results)));
+        self.conversation().push(Arc::new(ChatMessage::tool_results(results)));
         if let Some(open) = &mut self.open {
             open.pending = None;
         }

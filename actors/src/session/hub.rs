@@ -17,6 +17,9 @@ use super::turn::TimeShares;
 /// The most events the ring holds; the oldest leaves first.
 pub(crate) const RING_MAX_EVENTS: usize = 1024;
 
+/// How many places an empty ring keeps; more are given back.
+const RING_KEPT: usize = 8;
+
 /// The most bytes of event text the ring holds; the oldest event leaves first.
 pub(crate) const RING_MAX_BYTES: usize = 256 * 1024;
 
@@ -74,12 +77,13 @@ impl Hub {
 
     /// Publishes one event. Never waits.
     pub(crate) fn publish(&self, event: Numbered) {
+        let event = Arc::new(event);
         self.change(|state| state.push(event));
     }
 
     /// Publishes what a group made durable: where a turn begins (the number before its first event, the group's version),
     /// events, and that the journal now holds everything up to `recorded`.
-    pub(crate) fn commit(&self, turn: Option<(u64, u64)>, events: Vec<Numbered>, recorded: u64) {
+    pub(crate) fn commit(&self, turn: Option<(u64, u64)>, events: Vec<Arc<Numbered>>, recorded: u64) {
         self.change(|state| {
             if let Some(turn) = turn {
                 Arc::make_mut(&mut state.index).push(turn);
@@ -152,10 +156,10 @@ impl Hub {
 }
 
 impl State {
-    fn push(&mut self, event: Numbered) {
+    fn push(&mut self, event: Arc<Numbered>) {
         self.last = event.number;
         self.ring_bytes += weight(&event);
-        self.ring.push_back(Arc::new(event));
+        self.ring.push_back(event);
         while self.ring.len() > RING_MAX_EVENTS || self.ring_bytes > RING_MAX_BYTES {
             if !self.drop_oldest() {
                 break;
@@ -169,7 +173,9 @@ impl State {
             while self.ring.front().is_some_and(|event| event.number <= number) {
                 self.drop_oldest();
             }
-            self.ring.shrink_to(0);
+            if self.ring.capacity() > RING_KEPT {
+                self.ring.shrink_to(0);
+            }
         }
     }
 

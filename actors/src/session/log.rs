@@ -79,9 +79,9 @@ impl Log {
         look(&self.0.history.lock())
     }
 
-    /// Returns the conversation; pointers only.
-    pub(crate) fn messages(&self) -> Vec<Arc<ChatMessage>> {
-        self.read(|history| history.messages.clone())
+    /// Returns the conversation as it is now.
+    pub(crate) fn messages(&self) -> Arc<Vec<Arc<ChatMessage>>> {
+        self.read(|history| Arc::clone(&history.messages))
     }
 
     /// Returns the open turn.
@@ -119,17 +119,24 @@ impl Log {
     /// What the append of the reservation fails with.
     pub(crate) async fn number(&self, turn: &TurnId, agent: &AgentName) -> Result<u64> {
         let reserved = self.read(|history| history.reserved);
-        let fresh = {
-            let mut next = self.0.next.lock();
-            let number = *next;
-            (number <= reserved).then(|| {
-                *next += 1;
-                number
-            })
-        };
-        if let Some(number) = fresh {
-            return Ok(number);
+        match self.take_number(reserved) {
+            Some(number) => Ok(number),
+            // Boxed, as it is rare: every wait for a number would carry it.
+            None => Box::pin(self.take_number_after(turn, agent, reserved)).await,
         }
+    }
+
+    fn take_number(&self, reserved: u64) -> Option<u64> {
+        let mut next = self.0.next.lock();
+        let number = *next;
+        (number <= reserved).then(|| {
+            *next += 1;
+            number
+        })
+    }
+
+    /// Reserves the next range and takes its first number.
+    async fn take_number_after(&self, turn: &TurnId, agent: &AgentName, reserved: u64) -> Result<u64> {
         let until = reserved + NUMBERS_PER_RANGE;
         self.append(turn, agent, vec![Record::Reserved { until }], SyncLevel::Commit, Mark::Keep).await?;
         let mut next = self.0.next.lock();
@@ -186,9 +193,7 @@ impl Inner {
     }
 
     fn publish(&self, version: u64, body: GroupBody) {
-        let mut events = Vec::new();
-        let beginning = self.history.lock().beginning();
-        body.unshown(beginning, |event| events.push(event));
+        let events = body.unshown(self.history.lock().beginning());
         let begins = body.records.iter().find_map(|record| match record {
             Record::TurnStarted { from, .. } => Some(from.saturating_sub(1)),
             _ => None,

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use beluga_core::{
     AgentName, ChatMessage, Effect, Error, ErrorRecord, Event, HandoffMode, Numbered, ResponseFormat, Result,
@@ -29,8 +30,9 @@ use super::origin::{Beginning, Origin};
 /// How many event numbers are reserved at a time.
 pub(crate) const NUMBERS_PER_RANGE: u64 = 1024;
 
-/// How many bytes of a group are written without growing the buffer; more than most groups have.
-const GROUP_EXPECTED_BYTES: usize = 1024;
+/// How many bytes of a group are written without growing the buffer: as many as most groups have, and as most
+/// allocators keep at hand.
+const GROUP_EXPECTED_BYTES: usize = 1000;
 
 /// A buffer for JSON, which comes in pieces of a byte or few: written in place, not through a call each.
 struct Line(Vec<u8>);
@@ -91,9 +93,11 @@ impl GroupBody {
         events
     }
 
-    /// Gives the public events of the group but those that were shown while they came.
-    pub(crate) fn unshown(&self, mut beginning: Beginning, emit: impl FnMut(Numbered)) {
-        self.visit((u64::MAX, 0), &mut beginning, emit);
+    /// Returns the public events of the group but those that were shown while they came.
+    pub(crate) fn unshown(&self, mut beginning: Beginning) -> Vec<Arc<Numbered>> {
+        let mut events = Vec::new();
+        self.visit((u64::MAX, 0), &mut beginning, |event| events.push(Arc::new(event)));
+        events
     }
 
     fn visit(&self, (shown_after, after): (u64, u64), beginning: &mut Beginning, mut emit: impl FnMut(Numbered)) {
@@ -222,11 +226,11 @@ pub(crate) struct KeyMark {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answered {
     /// The message, for the history.
-    pub(crate) message: ChatMessage,
+    pub(crate) message: Arc<ChatMessage>,
     /// What was shown of it while it came, for cursors.
     pub(crate) shown: Vec<Shown>,
     /// The tool calls about to run.
-    pub(crate) intents: Vec<Intent>,
+    pub(crate) intents: Arc<[Intent]>,
     /// The number of the `usage` event.
     pub(crate) usage_number: u64,
     /// How long the answer took, in milliseconds.
@@ -368,6 +372,12 @@ impl Record {
 }
 
 impl Answered {
+    /// Returns how many bytes of text were shown and how many the arguments have.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let shown = self.shown.iter().map(|shown| shown.text.len());
+        shown.chain(self.intents.iter().map(|intent| intent.arguments.len())).sum()
+    }
+
     fn events(&self, shown_after: u64, mut emit: impl FnMut(u64, Timing, Event)) {
         for shown in &self.shown {
             if let Some((number, rest)) = shown.rest(shown_after) {
@@ -378,7 +388,7 @@ impl Answered {
         }
         let usage = self.message.usage.unwrap_or_default();
         emit(self.usage_number, Timing::Took(self.took_ms), Event::Usage { usage });
-        for intent in &self.intents {
+        for intent in &*self.intents {
             emit(intent.number, Timing::Group, intent.event());
             if let Some(relay) = &intent.relay {
                 emit(relay.number, Timing::Group, relay.event());
@@ -485,9 +495,9 @@ mod tests {
                     hops: 0,
                 },
                 Record::Answered(Answered {
-                    message: ChatMessage::assistant("abcdef"),
+                    message: Arc::new(ChatMessage::assistant("abcdef")),
                     shown: vec![shown()],
-                    intents: vec![],
+                    intents: Arc::default(),
                     usage_number: 10,
                     took_ms: Some(4),
                 }),

@@ -149,24 +149,23 @@ impl Answer {
     /// Makes the stream of a model's answer of this number, which starts with the delay once it is polled.
     pub(super) fn into_stream(mut self, model: &str, number: usize) -> BoxStream<'static, Result<ModelChunk>> {
         self.name_calls(number);
-        let mut items = Vec::with_capacity(self.chunks.len() + 3);
-        let mut hangs = false;
-        let started = ModelChunk::Started { id: Some(format!("answer_{number}")), model: Some(model.to_owned()) };
-        let says_so = matches!(self.chunks.first(), Some(ModelChunk::Started { .. }));
-        if !says_so && (matches!(self.end, End::Finished(_)) || !self.chunks.is_empty()) {
-            items.push(Ok(started));
+        let mut chunks = self.chunks;
+        let says_so = matches!(chunks.first(), Some(ModelChunk::Started { .. }));
+        if !says_so && (matches!(self.end, End::Finished(_)) || !chunks.is_empty()) {
+            let id = Some(format!("answer_{number}"));
+            chunks.insert(0, ModelChunk::Started { id, model: Some(model.to_owned()) });
         }
-        items.extend(self.chunks.into_iter().map(Ok));
+        let (mut error, mut hangs) = (None, false);
         match self.end {
             End::Finished(reason) => {
-                items.push(Ok(ModelChunk::Usage(self.usage)));
-                items.push(Ok(ModelChunk::Finished { reason, raw_usage: None }));
+                chunks.push(ModelChunk::Usage(self.usage));
+                chunks.push(ModelChunk::Finished { reason, raw_usage: None });
             }
-            End::Error(error) => items.push(Err(error)),
+            End::Error(cause) => error = Some(Err(cause)),
             End::Hang => hangs = true,
             End::Break => {}
         }
-        let items = stream::iter(items);
+        let items = stream::iter(chunks.into_iter().map(Ok).chain(error));
         let items = if hangs { items.chain(stream::pending()).boxed() } else { items.boxed() };
         if self.delay.is_zero() {
             return items;

@@ -9,7 +9,7 @@ use beluga_runtime::service::{Layer, layered};
 use beluga_runtime::telemetry::names::{attribute, operation};
 use beluga_runtime::telemetry::{Hop, HopKind, Identity};
 use beluga_runtime::{
-    Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, StatusSource, SystemRandom, hop, task, time,
+    Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, StatusSource, SystemRandom, hop, time,
 };
 use serde_json::{Value, json};
 
@@ -280,12 +280,12 @@ impl DeferredHandler<CallTool> for ToolActor {
         let key = Arc::clone(&context.idempotency_key);
         let call_context = context.call.clone();
         let running = Arc::clone(&self.0);
-        let job = cx.job("execution", &*key, &call_context, move |_| async move {
+        let run = move |_| async move {
             let _guard = guard;
             running.run(arguments, context).await
-        });
-        task::spawn("tool.reply", async move {
-            let outcome = job.await.map_err(told);
+        };
+        cx.job_then("execution", &*key, &call_context, run, move |outcome| {
+            let outcome = outcome.map_err(told);
             match (&outcome, permit) {
                 (Ok(_), Some(permit)) => permit.success(),
                 (Err(error), Some(permit)) => permit.settle(error),
@@ -295,6 +295,7 @@ impl DeferredHandler<CallTool> for ToolActor {
                 state.failures.fetch_add(1, Ordering::Relaxed);
             }
             reply.send(outcome);
+            std::future::ready(())
         });
     }
 }

@@ -83,7 +83,7 @@ impl Journal for MemoryJournal {
         let log = Arc::clone(&self.log);
         Box::pin(async move {
             let log = log.lock();
-            Ok(log.marks.values().filter(|stream| stream.kind == kind).take(limit).cloned().collect())
+            Ok(log.marks.values().filter(|stream| &*stream.kind == kind).take(limit).cloned().collect())
         })
     }
 }
@@ -120,7 +120,10 @@ impl Log {
         }
         self.bytes = bytes;
         let Append { stream: key, fence, payload, mark, .. } = append;
-        let stream = self.streams.entry(key.clone()).or_default();
+        let stream = match self.streams.get_mut(&key) {
+            Some(stream) => stream,
+            None => self.streams.entry(key.clone()).or_default(),
+        };
         stream.payloads.push(payload);
         stream.fence = fence;
         match (mark, stream.mark) {
@@ -195,7 +198,7 @@ mod tests {
 
     fn append(id: &str, expected: u64, bytes: usize) -> Append {
         Append {
-            stream: StreamKey { tenant: TenantId::default(), kind: "session".to_owned(), id: id.to_owned() },
+            stream: StreamKey { tenant: TenantId::default(), kind: "session".into(), id: id.into() },
             expected,
             fence: 0,
             payload: Bytes::from(vec![7; bytes]),

@@ -1,5 +1,7 @@
 //! What the writer is asked to do.
 
+use std::sync::Arc;
+
 use beluga_core::{Append, MemoryOwner, Recollection, Result, StateKey};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -8,9 +10,12 @@ use tokio::sync::oneshot;
 const COMMAND_BYTES: usize = 256;
 
 /// One wish with its reply port. Every answer is a number: an append's version, otherwise 0.
+///
+/// Whoever asks keeps the work until it is answered, and the writer lets go of it first: memory that one thread
+/// allocates and another frees makes both wait for the allocator.
 #[derive(Debug)]
 pub(super) struct Command {
-    pub(super) work: Work,
+    pub(super) work: Arc<Work>,
     pub(super) bytes: usize,
     pub(super) reply: oneshot::Sender<Result<u64>>,
 }
@@ -39,17 +44,17 @@ impl Command {
                 Work::Remember { entries, .. } => entries.iter().map(|entry| entry.text.len() + COMMAND_BYTES).sum(),
                 Work::Delete { .. } | Work::Forget { .. } => 0,
             };
-        (Self { work, bytes, reply }, answer)
+        (Self { work: Arc::new(work), bytes, reply }, answer)
     }
 
     /// Returns whether it may wait for what a turn waits for.
     pub(super) fn is_patient(&self) -> bool {
-        matches!(self.work, Work::Remember { .. } | Work::Forget { .. })
+        matches!(*self.work, Work::Remember { .. } | Work::Forget { .. })
     }
 
     /// Returns how many messages it indexes.
     pub(super) fn messages(&self) -> usize {
-        match &self.work {
+        match &*self.work {
             Work::Remember { entries, .. } => entries.len(),
             _ => 0,
         }

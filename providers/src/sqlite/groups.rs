@@ -88,15 +88,15 @@ fn load_head(connection: &Connection, stream: &StreamKey) -> rusqlite::Result<He
 fn stream_id(connection: &Connection, stream: &StreamKey) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached("SELECT id FROM streams WHERE tenant = ?1 AND kind = ?2 AND name = ?3")?
-        .query_row((stream.tenant.as_str(), &stream.kind, &stream.id), |row| row.get(0))
+        .query_row((stream.tenant.as_str(), &*stream.kind, &*stream.id), |row| row.get(0))
         .optional()
 }
 
 fn insert_stream(connection: &Connection, stream: &StreamKey) -> rusqlite::Result<i64> {
     connection.prepare_cached("INSERT INTO streams (tenant, kind, name) VALUES (?1, ?2, ?3)")?.insert((
         stream.tenant.as_str(),
-        &stream.kind,
-        &stream.id,
+        &*stream.kind,
+        &*stream.id,
     ))
 }
 

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn stream(n: u64) -> StreamKey {
-        StreamKey { tenant: TenantId::default(), kind: "session".to_owned(), id: n.to_string() }
+        StreamKey { tenant: TenantId::default(), kind: "session".into(), id: n.to_string().into() }
     }
 
     fn head(version: u64) -> Head {

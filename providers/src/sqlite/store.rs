@@ -161,6 +161,7 @@ impl Shared {
     pub(super) async fn write(&self, op: &'static str, work: Work) -> Result<u64> {
         let (command, receiver) = Command::new(work);
         let named = |error: beluga_core::Error| if error.op().is_empty() { error.with_op(op) } else { error };
+        let _work = Arc::clone(&command.work);
         self.queue.push(command).map_err(named)?;
         answer(&self.host, self.park, receiver).await.map_err(named)
     }

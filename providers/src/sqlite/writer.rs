@@ -155,7 +155,7 @@ impl Writer {
     /// Returns the version of an append, the hidden owner's id of a `Forget`, otherwise 0.
     fn apply(&mut self, command: &Command) -> Result<u64, Failure> {
         let connection = &self.connection;
-        match &command.work {
+        match &*command.work {
             Work::Append(append) => return self.groups.append(connection, append),
             Work::Set { key, json, .. } => state::set(connection, key, json)?,
             Work::Delete { key } => return Ok(u64::from(state::delete(connection, key)?)),
@@ -167,18 +167,19 @@ impl Writer {
 
     /// Answers committed commands, in their order; watchers hear of a change before its writer does.
     fn answer(&mut self, batch: impl Iterator<Item = Command>, answers: Vec<Answer>) {
-        for (command, answer) in batch.zip(answers) {
-            match (&command.work, &answer) {
+        for (Command { work, reply, .. }, answer) in batch.zip(answers) {
+            match (&*work, &answer) {
                 (Work::Set { key, value, .. }, Ok(_)) => self.watchers.changed(key, Some(value)),
                 (Work::Delete { key }, Ok(deleted)) if *deleted > 0 => self.watchers.changed(key, None),
                 (Work::Forget { .. }, Ok(owner)) if *owner > 0 => {
-                    self.sweeps.push_back(Sweep { owner: owner.cast_signed(), reply: Some(command.reply) });
+                    self.sweeps.push_back(Sweep { owner: owner.cast_signed(), reply: Some(reply) });
                     continue;
                 }
                 _ => {}
             }
+            drop(work);
             // Whoever dropped the receiving end does not want to know.
-            let _ = command.reply.send(answer);
+            let _ = reply.send(answer);
         }
     }
 
@@ -252,7 +253,7 @@ impl Writer {
             tracing::error!(path = %self.path.display(), "the store could not roll back: {error}");
         }
         for command in batch {
-            if let Work::Append(append) = &command.work {
+            if let Work::Append(append) = &*command.work {
                 self.groups.rolled_back(append);
             }
         }
@@ -289,12 +290,12 @@ impl Writer {
 }
 
 fn is_append(command: &Command) -> bool {
-    matches!(command.work, Work::Append(_))
+    matches!(*command.work, Work::Append(_))
 }
 
 /// Returns what the command's answer promises, before the setting is applied.
 fn sync_of(command: &Command) -> SyncLevel {
-    match &command.work {
+    match &*command.work {
         Work::Append(append) => append.sync,
         // A state value is written for its own sake. Messages are made again from the journal.
         Work::Set { .. } | Work::Delete { .. } | Work::Forget { .. } => SyncLevel::Disk,

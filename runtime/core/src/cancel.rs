@@ -37,8 +37,62 @@ struct Node {
 
 #[derive(Default)]
 struct Links {
-    children: Slab<Weak<Node>>,
-    wakers: Slab<Waker>,
+    children: Few<Weak<Node>>,
+    wakers: Few<Waker>,
+}
+
+/// A slab whose first entry lies in place: most nodes have one child and one waiter, and allocate for neither.
+struct Few<T> {
+    /// Key 0.
+    first: Option<T>,
+    /// Key n is entry n - 1.
+    rest: Slab<T>,
+}
+
+impl<T> Few<T> {
+    fn vacant_key(&self) -> usize {
+        if self.first.is_none() { 0 } else { self.rest.vacant_key() + 1 }
+    }
+
+    fn insert(&mut self, entry: T) -> usize {
+        if self.first.is_none() {
+            self.first = Some(entry);
+            return 0;
+        }
+        self.rest.insert(entry) + 1
+    }
+
+    fn get_mut(&mut self, key: usize) -> Option<&mut T> {
+        match key.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(key) => self.rest.get_mut(key),
+        }
+    }
+
+    fn remove(&mut self, key: usize) {
+        match key.checked_sub(1) {
+            None => drop(self.first.take()),
+            Some(key) => drop(self.rest.try_remove(key)),
+        }
+    }
+
+    fn drain(&mut self) -> Vec<T> {
+        self.first.take().into_iter().chain(self.rest.drain()).collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.first.iter().chain(self.rest.iter().map(|(_, entry)| entry))
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self { first: None, rest: Slab::new() }
+    }
 }
 
 impl CancelToken {
@@ -58,13 +112,12 @@ impl CancelToken {
             token.cancel();
             return token;
         }
-        let entry = links.children.vacant_entry();
         let node = Arc::new(Node {
             cancelled: AtomicBool::new(false),
-            parent: Some((Arc::clone(&self.0), entry.key())),
+            parent: Some((Arc::clone(&self.0), links.children.vacant_key())),
             links: Mutex::default(),
         });
-        entry.insert(Arc::downgrade(&node));
+        links.children.insert(Arc::downgrade(&node));
         Self(node)
     }
 
@@ -78,8 +131,8 @@ impl CancelToken {
                     continue;
                 }
                 // The slab of children keeps its keys: a child that drops later removes its own entry.
-                let children: Vec<_> = links.children.iter().filter_map(|(_, child)| child.upgrade()).collect();
-                let wakers: Vec<_> = links.wakers.drain().collect();
+                let children: Vec<_> = links.children.iter().filter_map(Weak::upgrade).collect();
+                let wakers = links.wakers.drain();
                 (children, wakers)
             };
             wakers.into_iter().for_each(Waker::wake);
@@ -126,7 +179,7 @@ impl fmt::Debug for CancelToken {
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some((parent, key)) = self.parent.take() {
-            parent.links.lock().children.try_remove(key);
+            parent.links.lock().children.remove(key);
         }
     }
 }
@@ -166,7 +219,7 @@ impl Drop for Cancelled {
             let mut links = self.node.links.lock();
             // After a cancel the slab was drained and the key may be gone.
             if !self.node.cancelled.load(Ordering::Acquire) {
-                links.wakers.try_remove(key);
+                links.wakers.remove(key);
             }
         }
     }
@@ -217,5 +270,19 @@ mod tests {
         assert!((&mut wait).now_or_never().is_none());
         drop(wait);
         assert_eq!(token.0.links.lock().wakers.len(), 0);
+    }
+
+    #[test]
+    fn every_place_is_used_again() {
+        let token = CancelToken::new();
+        let (first, second) = (token.child(), token.child());
+        drop(first);
+        let third = token.child();
+        let fourth = token.child();
+        assert_eq!(token.children(), 3);
+        drop(second);
+        assert_eq!(token.children(), 2);
+        token.cancel();
+        assert!(third.is_cancelled() && fourth.is_cancelled());
     }
 }

@@ -224,9 +224,17 @@ impl ToolCall {
     /// # Errors
     /// The parser's error, with its position, to be told to the model.
     pub fn parse_arguments(&self) -> Result<Value, serde_json::Error> {
-        let text = self.arguments.trim();
-        if text.is_empty() { Ok(Value::Object(serde_json::Map::new())) } else { serde_json::from_str(text) }
+        parse_arguments(&self.arguments)
     }
+}
+
+/// Parses the arguments of a tool call; empty text means an empty object.
+///
+/// # Errors
+/// The parser's error, with its position, to be told to the model.
+pub fn parse_arguments(text: &str) -> Result<Value, serde_json::Error> {
+    let text = text.trim();
+    if text.is_empty() { Ok(Value::Object(serde_json::Map::new())) } else { serde_json::from_str(text) }
 }
 
 /// What a tool answered.

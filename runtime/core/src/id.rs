@@ -68,6 +68,7 @@ macro_rules! ids {
             type Error = Error;
             fn try_from(text: &str) -> Result<Self> { Self::parse(text) }
         }
+        impl From<$name> for Arc<str> { fn from(id: $name) -> Arc<str> { id.0 } }
         impl From<$name> for String { fn from(id: $name) -> String { id.0.to_string() } }
         impl std::str::FromStr for $name {
             type Err = Error;

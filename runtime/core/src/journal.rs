@@ -1,6 +1,7 @@
 //! The contract of durability: an append-only log per stream, fenced and versioned.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -45,15 +46,15 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
     fn open(&self, kind: &'static str, limit: usize) -> BoxFuture<'static, Result<Vec<StreamKey>>>;
 }
 
-/// Names one stream.
+/// Names one stream. A clone allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamKey {
     /// Whose it is.
     pub tenant: TenantId,
     /// What it is: `session`, `workflow`.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// Which one.
-    pub id: String,
+    pub id: Arc<str>,
 }
 
 impl fmt::Display for StreamKey {

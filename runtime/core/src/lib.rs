@@ -35,7 +35,9 @@ mod trace;
 mod usage;
 
 pub use cancel::{CancelToken, Cancelled};
-pub use content::{ChatMessage, Detail, Media, MediaSource, Part, Role, Thinking, ToolCall, ToolOutcome, ToolResult};
+pub use content::{
+    ChatMessage, Detail, Media, MediaSource, Part, Role, Thinking, ToolCall, ToolOutcome, ToolResult, parse_arguments,
+};
 pub use context::{CallContext, HOPS_MAX};
 pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
 pub use event::{Event, HandoffMode, Meta, Numbered};

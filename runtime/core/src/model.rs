@@ -309,7 +309,7 @@ impl ModelAnswer {
     pub async fn collect(mut stream: BoxStream<'static, Result<ModelChunk>>) -> Result<Self> {
         let mut draft = AnswerDraft::default();
         while let Some(chunk) = stream.next().await {
-            draft.push(&chunk?);
+            draft.push(chunk?);
         }
         draft.finish()
     }
@@ -328,22 +328,22 @@ pub struct AnswerDraft {
 
 impl AnswerDraft {
     /// Adds one chunk. Neighbouring text becomes one part.
-    pub fn push(&mut self, chunk: &ModelChunk) {
+    pub fn push(&mut self, chunk: ModelChunk) {
         match chunk {
             ModelChunk::Started { id, model } => {
-                self.id.clone_from(id);
-                self.model.clone_from(model);
+                self.id = id;
+                self.model = model;
             }
             ModelChunk::Text { text } => match self.parts.last_mut() {
-                Some(Part::Text { text: have }) => have.push_str(text),
-                _ => self.parts.push(Part::text(text.as_str())),
+                Some(Part::Text { text: have }) => have.push_str(&text),
+                _ => self.parts.push(Part::Text { text }),
             },
-            ModelChunk::Thinking(thinking) => self.parts.push(Part::Thinking(thinking.clone())),
-            ModelChunk::ToolCall(call) => self.parts.push(Part::ToolCall(call.clone())),
-            ModelChunk::Usage(usage) => self.usage = *usage,
+            ModelChunk::Thinking(thinking) => self.parts.push(Part::Thinking(thinking)),
+            ModelChunk::ToolCall(call) => self.parts.push(Part::ToolCall(call)),
+            ModelChunk::Usage(usage) => self.usage = usage,
             ModelChunk::Finished { reason, raw_usage } => {
-                self.finish = Some(reason.clone());
-                self.raw_usage.clone_from(raw_usage);
+                self.finish = Some(reason);
+                self.raw_usage = raw_usage;
             }
             ModelChunk::ThinkingDelta { .. } | ModelChunk::ToolCallDelta { .. } => {}
         }

@@ -10,11 +10,14 @@ mod table;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use beluga_core::{CallContext, Cancelled, Code, Error, Result};
+use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable};
 use pin_project_lite::pin_project;
 
@@ -120,10 +123,6 @@ impl<T> Job<T> {
             State::Refused(_) => true,
         }
     }
-
-    fn refused(name: Arc<str>, error: Error) -> Self {
-        Self { name, state: State::Refused(Some(error)) }
-    }
 }
 
 impl<T> Unpin for Job<T> {}
@@ -133,22 +132,33 @@ impl<T> Future for Job<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let this = &mut *self;
-        let killed = |name: &str| Error::unknown_outcome("the job was killed").with("job", name);
         Poll::Ready(match &mut this.state {
             State::Refused(error) => Err(error.take().unwrap_or_else(|| killed(&this.name))),
             State::Running { task, .. } => match ready!(Pin::new(task).poll(cx)) {
-                Ok(Ending::Done(result)) => result,
-                Ok(Ending::Cancelled) => Err(Error::cancelled("the job's call was cancelled").with("job", &this.name)),
-                Ok(Ending::Killed) => Err(killed(&this.name)),
+                Ok(ending) => ending.outcome(&this.name),
                 Err(error) if error.code() == Code::Cancelled => Err(killed(&this.name)),
-                Err(error) => {
-                    let text = format!("panicked: {}", error.get("panic").unwrap_or_default());
-                    let panic = error.get("panic").unwrap_or_default().to_owned();
-                    Err(Error::internal(text).with("job", &this.name).with("panic", panic))
-                }
+                Err(error) => Err(panicked(&this.name, error.get("panic").unwrap_or_default())),
             },
         })
     }
+}
+
+impl<T> Ending<T> {
+    fn outcome(self, name: &str) -> Result<T> {
+        match self {
+            Ending::Done(result) => result,
+            Ending::Cancelled => Err(Error::cancelled("the job's call was cancelled").with("job", name)),
+            Ending::Killed => Err(killed(name)),
+        }
+    }
+}
+
+fn killed(name: &str) -> Error {
+    Error::unknown_outcome("the job was killed").with("job", name)
+}
+
+fn panicked(name: &str, text: &str) -> Error {
+    Error::internal(format!("panicked: {text}")).with("job", name).with("panic", text)
 }
 
 impl<T> fmt::Debug for Job<T> {
@@ -171,22 +181,77 @@ where
     F: FnOnce(JobCx) -> Fut,
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
+    match prepare(incarnation, parent, kind, name, context, build) {
+        Ok((path, running, abort)) => {
+            Job { name: path, state: State::Running { task: task::spawn("job", running), abort } }
+        }
+        Err((path, error)) => Job { name: path, state: State::Refused(Some(error)) },
+    }
+}
+
+/// Starts a job of an incarnation; what comes after it runs in the same task, however the job ended.
+pub(crate) fn start_then<T, F, Fut, Then, After>(
+    incarnation: &Arc<Incarnation>,
+    kind: Cow<'static, str>,
+    name: &str,
+    context: &CallContext,
+    build: F,
+    then: Then,
+) where
+    T: Send + 'static,
+    F: FnOnce(JobCx) -> Fut,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+    Then: FnOnce(Result<T>) -> After + Send + 'static,
+    After: Future<Output = ()> + Send + 'static,
+{
+    let prepared = prepare(incarnation, None, kind, name, context, build);
+    let stats = Arc::clone(&incarnation.slot);
+    drop(task::spawn("job", async move {
+        let outcome = match prepared {
+            Ok((path, running, _)) => match AssertUnwindSafe(running).catch_unwind().await {
+                Ok(ending) => ending.outcome(&path),
+                Err(payload) => {
+                    stats.stats.job_panics.fetch_add(1, Ordering::Relaxed);
+                    Err(panicked(&path, &task::panic_text(payload.as_ref())))
+                }
+            },
+            Err((_, error)) => Err(error),
+        };
+        then(outcome).await;
+    }));
+}
+
+type Prepared<F> = (Arc<str>, Running<Pin<Box<F>>>, AbortHandle);
+
+/// Enters a job in its actor's table and builds its future.
+fn prepare<T, F, Fut>(
+    incarnation: &Arc<Incarnation>,
+    parent: Option<(u64, &str)>,
+    kind: Cow<'static, str>,
+    name: &str,
+    context: &CallContext,
+    build: F,
+) -> Result<Prepared<Fut>, (Arc<str>, Error)>
+where
+    T: Send + 'static,
+    F: FnOnce(JobCx) -> Fut,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+{
     let above = parent.map_or(&**incarnation.slot.name(), |(_, path)| path);
-    let path: Arc<str> = Arc::from(format!("{above}/{name}"));
+    let path: Arc<str> = Arc::from([above, "/", name].concat());
     let (abort, registration) = AbortHandle::new_pair();
     let bound = !context.cancel_token().same(incarnation.context().cancel_token());
     let record =
         JobRecord { kind, path: Arc::clone(&path), parent: parent.map(|(id, _)| id), since: crate::time::now(), bound };
     let id = match incarnation.jobs.insert(record, abort.clone()) {
         Ok(id) => id,
-        Err(error) => return Job::refused(path, error.with("actor", incarnation.slot.name())),
+        Err(error) => return Err((path, error.with("actor", incarnation.slot.name()))),
     };
     let entry = Entry { incarnation: Arc::clone(incarnation), id };
     let scope = Scope::of_job(Arc::clone(incarnation), context.clone(), id, Arc::clone(&path));
     // Boxed where it is made: on its way into its task, and when that ends, it would be copied half a dozen times.
     let future = Box::pin(build(JobCx { name: Arc::clone(&path), scope }));
-    let running = Running::new(future, registration, context, entry);
-    Job { name: path, state: State::Running { task: task::spawn("job", running), abort } }
+    Ok((path, Running::new(future, registration, context, entry), abort))
 }
 
 pin_project! {
@@ -235,7 +300,7 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.incarnation.slot.stats.job_panics.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.incarnation.slot.stats.job_panics.fetch_add(1, Ordering::Relaxed);
         }
         self.incarnation.jobs.remove(self.id);
     }

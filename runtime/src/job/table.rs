@@ -33,14 +33,22 @@ pub(crate) struct Jobs {
 struct Table {
     closed: bool,
     next: u64,
-    /// Ordered by start, which is the order the tree shows. Boxed: a map of one entry has room for eleven.
-    entries: BTreeMap<u64, Box<(JobRecord, AbortHandle)>>,
+    /// Ordered by start, which is the order the tree shows.
+    entries: BTreeMap<u64, Line>,
+}
+
+struct Line {
+    record: JobRecord,
+    abort: AbortHandle,
+    /// How many live jobs it started.
+    below: usize,
 }
 
 impl Jobs {
     pub(crate) fn insert(&self, record: JobRecord, abort: AbortHandle) -> Result<u64> {
         let mut table = self.table.lock();
-        if table.closed || record.parent.is_some_and(|parent| !table.entries.contains_key(&parent)) {
+        let orphaned = record.parent.is_some_and(|parent| !table.entries.contains_key(&parent));
+        if table.closed || orphaned {
             return Err(Error::not_sent("its parent has ended, so the job was not started").with("job", &record.path));
         }
         if table.entries.len() >= JOBS_MAX {
@@ -48,7 +56,10 @@ impl Jobs {
         }
         table.next += 1;
         let id = table.next;
-        table.entries.insert(id, Box::new((record, abort)));
+        if let Some(parent) = record.parent.and_then(|parent| table.entries.get_mut(&parent)) {
+            parent.below += 1;
+        }
+        table.entries.insert(id, Line { record, abort, below: 0 });
         Ok(id)
     }
 
@@ -56,13 +67,15 @@ impl Jobs {
     pub(crate) fn remove(&self, id: u64) {
         let (below, idle) = {
             let mut table = self.table.lock();
-            drop(table.entries.remove(&id));
-            let below: Vec<AbortHandle> = table
-                .entries
-                .values()
-                .filter(|entry| entry.0.parent == Some(id))
-                .map(|entry| entry.1.clone())
-                .collect();
+            let Some(line) = table.entries.remove(&id) else { return };
+            if let Some(parent) = line.record.parent.and_then(|parent| table.entries.get_mut(&parent)) {
+                parent.below -= 1;
+            }
+            let mut below = Vec::new();
+            if line.below > 0 {
+                let children = table.entries.values().filter(|child| child.record.parent == Some(id));
+                below.extend(children.map(|child| child.abort.clone()));
+            }
             (below, table.entries.is_empty())
         };
         below.iter().for_each(AbortHandle::abort);
@@ -92,7 +105,7 @@ impl Jobs {
     fn select(&self, wanted: impl Fn(&JobRecord) -> bool, close: bool) -> Vec<AbortHandle> {
         let mut table = self.table.lock();
         table.closed |= close;
-        table.entries.values().filter(|entry| wanted(&entry.0)).map(|entry| entry.1.clone()).collect()
+        table.entries.values().filter(|line| wanted(&line.record)).map(|line| line.abort.clone()).collect()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -113,6 +126,6 @@ impl Jobs {
 
     /// Returns all jobs by id, in the order of their start.
     pub(crate) fn records(&self) -> Vec<(u64, JobRecord)> {
-        self.table.lock().entries.iter().map(|(id, entry)| (*id, entry.0.clone())).collect()
+        self.table.lock().entries.iter().map(|(id, line)| (*id, line.record.clone())).collect()
     }
 }

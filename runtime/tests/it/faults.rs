@@ -100,6 +100,29 @@ fn a_panicking_job_gives_its_awaiter_the_text_and_the_actor_lives() {
 }
 
 #[test]
+fn what_comes_after_a_job_learns_of_every_end() {
+    quiet_panics();
+    testkit::run(4, |system| async move {
+        let master = system.spawn("master", || Master).await.unwrap();
+        assert_eq!(master.ask(RunThen(Fate::Finish)).await.unwrap(), 3);
+        let error = master.ask(RunThen(Fate::Panic)).await.unwrap_err();
+        assert_eq!((error.code(), error.get("panic")), (Code::Internal, Some("job panic")));
+        assert_eq!(system.snapshot().unwrap().find("master").unwrap().job_panics, 1);
+
+        let asked = task::spawn("test", master.ask(RunThen(Fate::Hang)));
+        settle().await;
+        assert!(kill(&system, "master/task"));
+        assert_eq!(asked.await.unwrap().unwrap_err().code(), Code::UnknownOutcome);
+
+        let asked = task::spawn("test", master.ask(RunThen(Fate::Hang)));
+        settle().await;
+        assert!(kill(&system, "master"), "its jobs are killed with it");
+        assert_eq!(asked.await.unwrap().unwrap_err().code(), Code::UnknownOutcome);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn a_job_ends_with_the_job_above_it() {
     testkit::run(4, |system| async move {
         let master = system.spawn("master", || Master).await.unwrap();

@@ -392,7 +392,12 @@ pub(crate) enum Fate {
 #[message(name = "master.run_job", reply = u64)]
 pub(crate) struct RunJob(pub Fate);
 
-protocol!(pub(crate) MasterProtocol: RunJob);
+/// As `RunJob`, but the job's own end gives the answer.
+#[derive(Message)]
+#[message(name = "master.run_then", reply = u64)]
+pub(crate) struct RunThen(pub Fate);
+
+protocol!(pub(crate) MasterProtocol: RunJob, RunThen);
 
 /// Gives work to jobs and awaits them.
 pub(crate) struct Master;
@@ -417,6 +422,20 @@ impl Handler<RunJob> for Master {
             }
         });
         task.await
+    }
+}
+
+impl DeferredHandler<RunThen> for Master {
+    async fn handle(&mut self, RunThen(fate): RunThen, reply: ReplyPort<u64>, cx: &mut Cx<Self>) {
+        let context = cx.context().clone();
+        let run = move |_| async move {
+            match fate {
+                Fate::Hang | Fate::Nest => std::future::pending().await,
+                Fate::Panic => panic!("job panic"),
+                Fate::Finish => Ok(3),
+            }
+        };
+        cx.job_then("task", "task", &context, run, move |outcome| async move { reply.send(outcome) });
     }
 }
 

@@ -103,8 +103,8 @@ impl Turn {
         self.hops += 1;
         self.spec = self.shared.agents.spec(&handoff.to)?;
         self.agent = handoff.to.clone();
-        self.observations.clear();
-        self.memory = self.load_memory().await;
+        self.observations = Arc::default();
+        self.system = self.load_system().await;
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The agent's hooks: told of the start and the end, and asked for an answer when the turn failed.
 
+use std::sync::Arc;
+
 use beluga_core::{ChatMessage, Code, Error, Result, Usage};
 
 use super::{Turn, results_of_abandoned, step};
@@ -10,16 +12,16 @@ use crate::session::record::{Answered, Outcome, Record};
 const BETWEEN: &str = "\n\n";
 
 impl Turn {
-    /// Tells the hooks of a new turn.
-    ///
-    /// # Errors
-    /// A hook refuses it.
-    pub(super) fn tell_start(&self) -> Result<()> {
-        if self.spec.hooks.is_empty() {
-            return Ok(());
+    /// Tells the hooks of a new turn, then runs it.
+    pub(super) async fn begin(self) -> Result<()> {
+        if !self.spec.hooks.is_empty() {
+            let (notice, input) = (self.turn_notice(), self.input.text());
+            let refused = self.spec.hooks.iter().try_for_each(|hooks| hooks.on_start(&notice, &input));
+            if let Err(error) = refused {
+                return self.fail(error).await;
+            }
         }
-        let (notice, input) = (self.turn_notice(), self.input.text());
-        self.spec.hooks.iter().try_for_each(|hooks| hooks.on_start(&notice, &input))
+        self.finish().await
     }
 
     pub(super) fn tell_end(&self, answer: &str) {
@@ -66,7 +68,13 @@ impl Turn {
         let mut records: Vec<Record> = Vec::new();
         records.extend(results_of_abandoned(&self.log, (&self.turn, &self.agent), pending, why).await?);
         let usage_number = self.log.number(&self.turn, &self.agent).await?;
-        records.push(Record::Answered(Answered { message, shown, intents: Vec::new(), usage_number, took_ms: None }));
+        records.push(Record::Answered(Answered {
+            message: Arc::new(message),
+            shown,
+            intents: Arc::default(),
+            usage_number,
+            took_ms: None,
+        }));
         self.tell_end(&result);
         self.record_end(records, Outcome::Done { result }).await
     }

@@ -13,11 +13,12 @@ mod step;
 mod tools;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{
-    AgentName, BoxFuture, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
+    AgentName, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
     ResponseFormat, Result, SyncLevel, ToolDefinition, TurnId, Usage,
 };
 use beluga_runtime::telemetry::names::{attribute, operation};
@@ -48,6 +49,12 @@ pub enum UnknownOutcome {
 
 /// The most bytes of a partial result that travel with an error; the rest is in the events.
 const PARTIAL_MAX_BYTES: usize = 64 * 1024;
+
+/// How long pure tools may take for their intents to be recorded together with their results.
+const MERGE_WITHIN: Duration = Duration::from_millis(5);
+
+/// The most bytes of an answer that is recorded together with the results of its tools.
+const MERGED_MAX_BYTES: usize = 256 * 1024;
 
 /// How a turn's job begins.
 pub(crate) enum Begin {
@@ -89,8 +96,9 @@ pub(crate) struct Turn {
     usage: Usage,
     steps: u32,
     hops: u32,
-    memory: String,
-    observations: Vec<Observation>,
+    /// The system prompt of the agent that acts now, with what memory brought.
+    system: Option<Arc<ChatMessage>>,
+    observations: Arc<[Observation]>,
     /// What was shown of a step that failed: a hook's answer goes on after it.
     half: Vec<Shown>,
     span: Hop,
@@ -127,36 +135,19 @@ impl Turn {
     ///
     /// # Errors
     /// Only what the journal answers: the turn's own failures are recorded as its end.
-    pub(crate) fn run(
-        setup: TurnSetup,
-        begin: Begin,
-        scope: JobCx,
-    ) -> impl Future<Output = Result<()>> + Send + 'static {
-        // Boxed and apart, so that a turn that waits for its model does not hold what it began with.
-        let beginning: BoxFuture<'static, Result<Option<Box<Self>>>> = match begin {
-            Begin::Fresh { message, reply } => Box::pin(Self::begin(setup, message, reply, scope)),
-            Begin::Resume { open, attempt } => Box::pin(Self::resume(setup, open, attempt, scope)),
-        };
-        async move {
-            match beginning.await? {
-                Some(turn) => turn.finish().await,
-                None => Ok(()),
-            }
+    pub(crate) async fn run(setup: TurnSetup, begin: Begin, scope: JobCx) -> Result<()> {
+        match begin {
+            Begin::Fresh { message, reply } => Self::run_fresh(setup, message, reply, scope).await,
+            Begin::Resume { open, attempt } => Box::pin(Self::run_resumed(setup, open, attempt, scope)).await,
         }
     }
 
-    /// Makes a new turn durable and answers its caller. `None` if there is nothing to run.
-    async fn begin(
-        setup: TurnSetup,
-        message: StartTurn,
-        reply: ReplyPort<Started>,
-        scope: JobCx,
-    ) -> Result<Option<Box<Self>>> {
+    async fn run_fresh(setup: TurnSetup, message: StartTurn, reply: ReplyPort<Started>, scope: JobCx) -> Result<()> {
         let spec = match setup.shared.agents.spec(&setup.agent) {
             Ok(spec) => spec,
             Err(error) => {
                 reply.send(Err(error));
-                return Ok(None);
+                return Ok(());
             }
         };
         let StartTurn { input, key, format, metadata, history, hops, .. } = message;
@@ -180,7 +171,7 @@ impl Turn {
             let broken = !matches!(error.code(), Code::Overloaded | Code::InvalidInput);
             let copy = error.duplicate();
             reply.send(Err(error));
-            return if broken { Err(copy) } else { Ok(None) };
+            return if broken { Err(copy) } else { Ok(()) };
         }
         let hub = Arc::clone(setup.log.hub());
         reply.send(Ok(Started { turn: setup.turn.clone(), before: from.saturating_sub(1), hub }));
@@ -190,17 +181,13 @@ impl Turn {
         turn.format = format;
         turn.hops = hops;
         turn.metadata = metadata;
-        match turn.tell_start() {
-            Ok(()) => Ok(Some(turn)),
-            Err(error) => turn.fail(error).await.map(|()| None),
-        }
+        turn.begin().await
     }
 
-    /// Goes on with an open turn. `None` if it was ended instead.
-    async fn resume(setup: TurnSetup, open: OpenTurn, attempt: u32, scope: JobCx) -> Result<Option<Box<Self>>> {
+    async fn run_resumed(setup: TurnSetup, open: OpenTurn, attempt: u32, scope: JobCx) -> Result<()> {
         let spec = match resumable(&setup, &open, attempt) {
             Ok(spec) => spec,
-            Err(error) => return abandon(&setup, open, &error).await.map(|()| None),
+            Err(error) => return Box::pin(abandon(&setup, open, &error)).await,
         };
         let mut turn = Self::new(setup, spec, Arc::clone(&open.input), scope);
         turn.format = open.format;
@@ -209,13 +196,13 @@ impl Turn {
         turn.steps = open.steps;
         turn.hops = open.hops;
         turn.record_resume(attempt).await?;
-        Ok(Some(turn))
+        turn.finish().await
     }
 
-    fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Box<Self> {
+    fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Self {
         let (context, span) = open_span(&setup, &spec);
         let beginning = setup.log.read(History::beginning);
-        Box::new(Self {
+        Self {
             log: setup.log,
             shared: setup.shared,
             key: setup.key,
@@ -233,10 +220,10 @@ impl Turn {
             usage: Usage::default(),
             steps: 0,
             hops: 0,
-            memory: String::new(),
-            observations: Vec::new(),
+            system: None,
+            observations: Arc::default(),
             half: Vec::new(),
-        })
+        }
     }
 
     async fn record_resume(&self, attempt: u32) -> Result<()> {
@@ -251,28 +238,22 @@ impl Turn {
     }
 
     /// Works, then records the end.
-    async fn finish(mut self: Box<Self>) -> Result<()> {
-        let worked = self.work().await;
-        Box::pin(self.conclude(worked)).await
-    }
-
-    async fn conclude(&self, worked: Result<Finished, Halt>) -> Result<()> {
-        match worked {
+    async fn finish(mut self) -> Result<()> {
+        match self.work().await {
             Ok(finished) => {
                 self.tell_end(&finished.result);
                 match self.end(Ok(finished)).await {
-                    Err(error) if error.code() == Code::InvalidInput => self.end(Err(error)).await,
+                    Err(error) if error.code() == Code::InvalidInput => Box::pin(self.end(Err(error))).await,
                     ended => ended,
                 }
             }
-            Err(Halt::Turn(error)) => self.fail(error).await,
+            Err(Halt::Turn(error)) => Box::pin(self.fail(error)).await,
             Err(Halt::Journal(error)) => Err(error),
         }
     }
 
-    /// What it does between two questions to the model is boxed: most of the time it waits for an answer.
     async fn work(&mut self) -> Result<Finished, Halt> {
-        self.memory = self.load_memory().await;
+        self.system = self.load_system().await;
         if let Some(pending) = self.log.open_turn().and_then(|open| open.pending) {
             Box::pin(self.finish_interrupted(pending)).await?;
         }
@@ -287,40 +268,33 @@ impl Turn {
             if let Some(result) = finish {
                 return Ok(Finished { result, answered: Some(answered) });
             }
-            Box::pin(self.act(answered)).await?;
+            self.act(answered).await?;
         }
     }
 
     /// Asks the planner, which asks the model; what it says is shown as it comes.
     async fn plan(&mut self) -> Result<Step, Halt> {
+        let port = step::Port::new(&*self);
+        let state = self.state();
         let asked = time::now();
-        let (planned, (shown, journal_failure)) = {
-            let port = step::Port::new(&*self);
-            let state = self.state();
-            let planned = if self.observations.is_empty() {
-                self.spec.planner.plan(&state, &port).await
-            } else {
-                self.spec.planner.replan(&state, &port).await
-            };
-            (planned, port.finish())
+        let planned = if self.observations.is_empty() {
+            self.spec.planner.plan(&state, &port).await
+        } else {
+            self.spec.planner.replan(&state, &port).await
         };
         let took = time::now().saturating_duration_since(asked);
+        let (shown, journal_failure) = port.finish();
         if let Some(error) = journal_failure {
             return Err(Halt::Journal(error));
         }
-        match planned {
-            Ok(plan) => Box::pin(self.number_actions(plan, shown, took)).await,
+        let Plan { answer, actions } = match planned {
+            Ok(plan) => plan,
             Err(error) => {
                 let halt = self.with_partial(error, &shown);
                 self.half = shown;
-                Err(halt)
+                return Err(halt);
             }
-        }
-    }
-
-    /// Makes a step of a plan: every call of a tool gets its number and its key.
-    async fn number_actions(&self, plan: Plan, shown: Vec<Shown>, took: Duration) -> Result<Step, Halt> {
-        let Plan { answer, actions } = plan;
+        };
         let usage_number = self.number().await?;
         let (mut intents, mut finish) = (Vec::new(), None);
         for action in actions {
@@ -341,21 +315,17 @@ impl Turn {
         }
         let mut message = answer.message;
         message.usage = Some(answer.usage);
-        Ok(Step { answered: Answered { message, shown, intents, usage_number, took_ms: millis(took) }, finish })
+        let (message, intents, took_ms) = (Arc::new(message), intents.into(), millis(took));
+        Ok(Step { answered: Answered { message, shown, intents, usage_number, took_ms }, finish })
     }
 
     fn state(&self) -> PlannerState {
-        let mut messages = Vec::new();
-        let system = self.system_prompt();
-        if !system.is_empty() {
-            messages.push(Arc::new(ChatMessage::system(system)));
-        }
-        self.log.read(|history| messages.extend(history.messages.iter().cloned()));
         PlannerState {
             input: Arc::clone(&self.input),
-            messages,
+            system: self.system.clone(),
+            messages: self.log.messages(),
             tools: self.offered_tools(),
-            observations: self.observations.clone(),
+            observations: Arc::clone(&self.observations),
             iteration: self.steps,
             options: self.options(),
             metadata: self.metadata.clone(),
@@ -388,21 +358,31 @@ impl Turn {
     }
 
     /// Records the intents, runs the tools, records their results.
+    ///
+    /// Pure tools may run again, so they start before their intents are recorded; if they end at once, intents and
+    /// results are one group.
     async fn act(&mut self, answered: Answered) -> Result<(), Halt> {
-        let needs_record = answered.intents.iter().any(|intent| intent.effect != Effect::Pure);
-        let once = answered.intents.iter().any(|intent| intent.effect == Effect::Once);
-        let sync = if once { SyncLevel::Disk } else { SyncLevel::Commit };
-        let intents = answered.intents.clone();
-        let record = self.append(vec![Record::Answered(answered)], sync, Mark::Keep);
-        let results = if needs_record {
-            record.await?;
-            self.run_tools(&intents).await
-        } else {
-            let (recorded, results) = futures_util::join!(record, self.run_tools(&intents));
-            recorded?;
-            results
+        let intents = Arc::clone(&answered.intents);
+        if intents.iter().any(|intent| intent.effect != Effect::Pure) {
+            let once = intents.iter().any(|intent| intent.effect == Effect::Once);
+            let sync = if once { SyncLevel::Disk } else { SyncLevel::Commit };
+            self.append(vec![Record::Answered(answered)], sync, Mark::Keep).await?;
+            let results = self.run_tools(&intents).await;
+            return self.record_results(None, results).await;
+        }
+        let (unrecorded, results) = {
+            let mut running = pin!(self.run_tools(&intents));
+            let head_start = if answered.text_bytes() <= MERGED_MAX_BYTES { MERGE_WITHIN } else { Duration::ZERO };
+            if let Ok(results) = time::timeout(head_start, running.as_mut()).await {
+                (Some(answered), results)
+            } else {
+                let record = self.append(vec![Record::Answered(answered)], SyncLevel::Commit, Mark::Keep);
+                let (recorded, results) = futures_util::join!(record, running);
+                recorded?;
+                (None, results)
+            }
         };
-        self.record_results(results).await
+        self.record_results(unrecorded, results).await
     }
 
     async fn append(&self, records: Vec<Record>, sync: SyncLevel, mark: Mark) -> Result<(), Halt> {
@@ -418,7 +398,7 @@ impl Turn {
     }
 
     async fn end(&self, finished: Result<Finished>) -> Result<()> {
-        let mut records = Vec::new();
+        let mut records = Vec::with_capacity(2);
         let outcome = match finished {
             Ok(Finished { result, answered }) => {
                 records.extend(answered.map(Record::Answered));
@@ -427,9 +407,8 @@ impl Turn {
             Err(error) => {
                 self.span.fail(&error);
                 if let Some(open) = self.log.open_turn() {
-                    let results =
-                        results_of_abandoned(&self.log, (&self.turn, &self.agent), open.pending, &error).await?;
-                    records.extend(results);
+                    let turn = (&self.turn, &self.agent);
+                    records.extend(Box::pin(results_of_abandoned(&self.log, turn, open.pending, &error)).await?);
                 }
                 Outcome::Failed { error: ErrorRecord::from(&error) }
             }
@@ -535,7 +514,7 @@ async fn results_of_abandoned(
 ) -> Result<Option<Record>> {
     let Some(pending) = pending else { return Ok(None) };
     let mut results = Vec::with_capacity(pending.intents.len());
-    for intent in &pending.intents {
+    for intent in &*pending.intents {
         let relay = match &intent.relay {
             Some(relay) => Some(relay.back(log.number(turn, agent).await?)),
             None => None,

@@ -1,6 +1,8 @@
 //! The system prompt of a turn: persona, instructions and what memory brings, stable parts first.
 
-use beluga_core::{MemoryOwner, MemoryQuery, ResponseFormat};
+use std::sync::Arc;
+
+use beluga_core::{ChatMessage, MemoryOwner, MemoryQuery, ResponseFormat};
 use beluga_runtime::telemetry::request_id;
 use beluga_runtime::time;
 
@@ -10,16 +12,19 @@ use super::Turn;
 const MEMORY_RESULTS_MAX: usize = 5;
 
 impl Turn {
-    /// Returns the system prompt; parts that change rarely come first, so that vendors' prompt caches hit.
-    pub(super) fn system_prompt(&self) -> String {
+    /// Makes the system prompt, if there is anything to say; parts that change rarely come first, so that vendors'
+    /// prompt caches hit.
+    pub(super) async fn load_system(&self) -> Option<Arc<ChatMessage>> {
         let form = self.format.as_ref().map(in_words).unwrap_or_default();
-        let parts = [self.spec.preamble.as_str(), form.as_str(), self.memory.as_str()];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+        let memory = self.load_memory().await;
+        let parts = [self.spec.preamble.as_str(), form.as_str(), memory.as_str()];
+        let system = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
+        (!system.is_empty()).then(|| Arc::new(ChatMessage::system(system)))
     }
 
     /// Asks every tier what belongs in the prompt. A tier that fails is left out with a warning: a turn without memory
     /// is better than none.
-    pub(super) async fn load_memory(&self) -> String {
+    async fn load_memory(&self) -> String {
         let mut parts = Vec::new();
         if self.spec.memory.is_empty() {
             return String::new();

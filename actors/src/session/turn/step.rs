@@ -94,7 +94,7 @@ impl<'a> Port<'a> {
                 ModelChunk::ThinkingDelta { text } => self.show(text, true).await?,
                 _ => {}
             }
-            draft.push(&chunk);
+            draft.push(chunk);
         }
         draft.finish()
     }
@@ -112,7 +112,6 @@ fn weight(chunk: &ModelChunk) -> usize {
 
 impl ModelPort for Port<'_> {
     fn generate(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelAnswer>> {
-        // Shared before there is a future, which would keep room for it.
         let request = Arc::new(request);
         Box::pin(async move {
             let share = self.turn.model_context();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use beluga_core::{
     CallContext, Code, Effect, Error, Mark, Part, Result, SyncLevel, ToolCall, ToolContext, ToolOutcome, ToolOutput,
-    ToolResult,
+    ToolResult, parse_arguments,
 };
 use beluga_runtime::time;
 use futures_util::{StreamExt, stream};
@@ -34,7 +34,7 @@ impl Turn {
         if let (Some(intent), UnknownOutcome::Fail) = (unknown, self.shared.settings.unknown_outcome) {
             let results = pending.intents.iter().map(|intent| (interrupted(intent), Duration::ZERO)).collect();
             let name = intent.name.clone();
-            self.record_results(results).await?;
+            self.record_results(None, results).await?;
             let error = Error::unknown_outcome("a tool was interrupted and may have had its effect");
             return Err(error.with("tool", name).into());
         }
@@ -44,13 +44,20 @@ impl Turn {
         results.extend(once.iter().map(|intent| (interrupted(intent), Duration::ZERO)));
         let order = |result: &ToolResult| pending.intents.iter().position(|intent| intent.id == result.call_id);
         results.sort_by_key(|(result, _)| order(result));
-        self.record_results(results).await
+        self.record_results(None, results).await
     }
 
     /// Runs calls in parallel, at most the agent's bound at a time; results come in the order of the calls.
     pub(super) async fn run_tools(&self, intents: &[Intent]) -> Vec<(ToolResult, Duration)> {
         let share = self.tools_context();
-        let calls: Vec<_> = intents.iter().map(|intent| self.time_tool(intent, &share)).collect();
+        if let [intent] = intents {
+            return vec![self.time_tool(intent, &share).await];
+        }
+        Box::pin(self.run_parallel(intents, &share)).await
+    }
+
+    async fn run_parallel(&self, intents: &[Intent], share: &CallContext) -> Vec<(ToolResult, Duration)> {
+        let calls: Vec<_> = intents.iter().map(|intent| self.time_tool(intent, share)).collect();
         stream::iter(calls).buffered(self.spec.parallel_tools.max(1)).collect().await
     }
 
@@ -63,7 +70,7 @@ impl Turn {
     async fn run_tool(&self, intent: &Intent, share: &CallContext) -> ToolResult {
         // A transfer is decided after its siblings ran; here it only is acknowledged.
         let outcome = if let Some(handoff) = self.handoff(&intent.name) {
-            self.hand_over(handoff, intent).await
+            Box::pin(self.hand_over(handoff, intent)).await
         } else {
             self.call_tool(intent, share).await
         };
@@ -75,13 +82,12 @@ impl Turn {
             let known: Vec<&str> = self.spec.definitions.iter().map(|tool| tool.name.as_str()).collect();
             return Err(Error::not_found(format!("there is no tool of this name; there are: {}", known.join(", "))));
         };
-        let call = ToolCall { id: intent.id.clone(), name: intent.name.clone(), arguments: intent.arguments.clone() };
-        let arguments = call
-            .parse_arguments()
+        let arguments = parse_arguments(&intent.arguments)
             .map_err(|error| Error::invalid_input(format!("the arguments are no JSON: {error}")))?;
+        let key: Arc<str> = Arc::from(intent.key.as_str());
         let context = ToolContext {
-            call: share.child().with_idempotency_key(intent.key.as_str()),
-            idempotency_key: Arc::from(intent.key.as_str()),
+            call: share.child().with_idempotency_key(Arc::clone(&key)),
+            idempotency_key: key,
             session: self.key.id.clone(),
             turn: self.turn.clone(),
             agent: self.agent.clone(),
@@ -91,10 +97,15 @@ impl Turn {
         job.await
     }
 
-    /// Records results, remembers them as observations, and follows a transfer.
-    pub(super) async fn record_results(&mut self, results: Vec<(ToolResult, Duration)>) -> Result<(), Halt> {
+    /// Records results, with the answer behind them if that is not recorded yet, remembers them as observations, and
+    /// follows a transfer.
+    pub(super) async fn record_results(
+        &mut self,
+        unrecorded: Option<Answered>,
+        results: Vec<(ToolResult, Duration)>,
+    ) -> Result<(), Halt> {
         let mut finished = Vec::with_capacity(results.len());
-        self.observations.clear();
+        let mut observations = Vec::with_capacity(results.len());
         let share = RESULTS_MAX_BYTES / results.len().max(1);
         let mut relays =
             self.log.read(|history| history.open.as_ref().map_or_else(Vec::new, OpenTurn::relays)).into_iter();
@@ -108,10 +119,13 @@ impl Turn {
             let ran = result.outcome != ToolOutcome::Unknown || !latency.is_zero();
             let took_ms = if ran { millis(latency) } else { None };
             finished.push(FinishedCall { number: self.number().await?, result: result.clone(), took_ms, relay });
-            self.observations.push(Observation { result, latency });
+            observations.push(Observation { result, latency });
         }
+        self.observations = observations.into();
         let transfer = self.transfer_of(&finished).cloned();
-        let mut records = vec![Record::ToolsFinished { results: finished }];
+        let mut records = Vec::with_capacity(2);
+        records.extend(unrecorded.map(Record::Answered));
+        records.push(Record::ToolsFinished { results: finished });
         if let Some(handoff) = &transfer {
             records.push(self.handoff_record(handoff).await?);
         }

@@ -84,7 +84,8 @@ async fn check(place: &Place, committed: u64) {
     let kept = (texts(&journal, "a").await, texts(&journal, "b").await);
     let expected = |id: &str, count: u64| (1..=count).map(|n| format!("{id}{n}")).collect::<Vec<_>>();
     assert_eq!(kept, (expected("a", committed.div_ceil(2)), expected("b", committed / 2)));
-    let open: Vec<String> = journal.open("session", 9).await.unwrap().into_iter().map(|key| key.id).collect();
+    let open: Vec<String> =
+        journal.open("session", 9).await.unwrap().into_iter().map(|key| key.id.to_string()).collect();
     assert_eq!(open, STREAMS[..usize::try_from(committed.min(2)).unwrap()]);
     // The file goes on where it stands.
     let next = script(committed);

@@ -91,7 +91,7 @@ fn open(path: &Path, options: SqliteOptions) -> Result<Sqlite> {
 }
 
 fn stream(id: &str) -> StreamKey {
-    StreamKey { tenant: TenantId::default(), kind: "session".to_owned(), id: id.to_owned() }
+    StreamKey { tenant: TenantId::default(), kind: "session".into(), id: id.into() }
 }
 
 fn append(id: &str, expected: u64, payload: impl Into<Bytes>) -> Append {
