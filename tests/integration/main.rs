@@ -20,6 +20,7 @@ mod memory;
 mod middleware;
 mod output;
 mod resilience;
+mod state;
 mod supervision;
 mod tracing;
 mod turn;

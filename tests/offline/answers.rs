@@ -7,8 +7,8 @@ use beluga_actors::tool::builtin::{calculator, clock};
 use beluga_actors::tool::typed::{Arguments, FunctionTool};
 use beluga_core::{
     AgentName, BoxFuture, CallContext, ChatMessage, ChatModel, Code, Effect, Error, FinishReason, Host, ModelChunk,
-    ModelRegistry, ModelRequest, Part, ProviderConfig, ResponseFormat, Result, SessionId, Tool, ToolCall, ToolContext,
-    ToolDefinition, ToolOutcome, ToolResult, TurnId,
+    ModelRegistry, ModelRequest, Part, ProviderConfig, ResponseFormat, Result, SessionId, StateAccess, Tool, ToolCall,
+    ToolContext, ToolDefinition, ToolOutcome, ToolResult, TurnId,
 };
 use beluga_providers::offline::{OfflineModel, register};
 use futures_util::{FutureExt, StreamExt};
@@ -112,6 +112,7 @@ impl Conversation {
             session: SessionId::parse("s").unwrap(),
             turn: TurnId::parse("t").unwrap(),
             agent: AgentName::parse("assistant").unwrap(),
+            state: StateAccess::default(),
         };
         let result = validated.and_then(|()| tool.call(arguments, cx).now_or_never().unwrap());
         let (parts, outcome) = match result {

@@ -199,7 +199,7 @@ impl Agents {
         let host = Arc::new(RuntimeHost::new(system.random().clone()));
         let root = system.spawn("agents", || AgentsActor).await?;
         let tools = Tools::start(system).await?;
-        let shared = Shared::new(system.clone(), host, Arc::clone(&stores.journal), settings)?;
+        let shared = Shared::new(system.clone(), host, stores, settings)?;
         Ok(Self { shared, root, tools })
     }
 

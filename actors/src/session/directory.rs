@@ -34,7 +34,7 @@ pub struct Stores {
     pub journal: Arc<dyn Journal>,
     /// The messages recall memory searches.
     pub messages: Arc<dyn MessageStore>,
-    /// Core memory and other small values.
+    /// Core memory, and the values tools keep.
     pub state: Arc<dyn StateStore>,
 }
 
@@ -84,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) system: System,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) state: Arc<dyn StateStore>,
     pub(crate) fence: u64,
     pub(crate) settings: Settings,
     pub(crate) agents: AgentTable,
@@ -92,19 +93,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        system: System,
-        host: Arc<dyn Host>,
-        journal: Arc<dyn Journal>,
-        settings: Settings,
-    ) -> Result<Arc<Self>> {
+    pub(crate) fn new(system: System, host: Arc<dyn Host>, stores: &Stores, settings: Settings) -> Result<Arc<Self>> {
         let options = FamilyOptions { idle_after: settings.idle_after, max_active: settings.max_active };
         let family = system.family(SESSION, options);
         let fence = wall_ms(host.as_ref());
         Ok(Arc::new(Self {
             system,
             host,
-            journal,
+            journal: Arc::clone(&stores.journal),
+            state: Arc::clone(&stores.state),
             fence,
             settings,
             agents: AgentTable::default(),

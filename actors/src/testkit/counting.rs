@@ -17,13 +17,8 @@ use serde_json::Value;
 ///
 /// # futures_util::FutureExt::now_or_never(async {
 /// let tool = CountingTool::new(calculator);
-/// let cx = ToolContext {
-///     call: CallContext::new(),
-///     idempotency_key: "s/t/1".into(),
-///     session: SessionId::parse("s").unwrap(),
-///     turn: TurnId::parse("t").unwrap(),
-///     agent: AgentName::parse("assistant").unwrap(),
-/// };
+/// let (session, turn) = (SessionId::parse("s").unwrap(), TurnId::parse("t").unwrap());
+/// let cx = ToolContext::new(CallContext::new(), "s/t/1", session, turn, AgentName::parse("assistant").unwrap());
 /// tool.call(serde_json::json!({"expression": "2 + 3"}), cx).await.unwrap();
 /// assert_eq!(tool.count(), 1);
 /// assert_eq!(tool.calls()[0].arguments["expression"], "2 + 3");

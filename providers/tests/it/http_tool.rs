@@ -9,7 +9,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use beluga_core::{AgentName, CallContext, Code, Effect, Result, SessionId, Tool, ToolContext, ToolOutput, TurnId};
+use beluga_core::{
+    AgentName, CallContext, Code, Effect, Result, SessionId, StateAccess, Tool, ToolContext, ToolOutput, TurnId,
+};
 use beluga_providers::http::{HttpClient, Network};
 use beluga_providers::tool::{AllowList, HttpTool, HttpToolSettings};
 use bytes::Bytes;
@@ -56,6 +58,7 @@ fn tool_context(call: CallContext) -> ToolContext {
         session: SessionId::parse("s").unwrap(),
         turn: TurnId::parse("t").unwrap(),
         agent: AgentName::parse("a").unwrap(),
+        state: StateAccess::default(),
     }
 }
 

@@ -57,7 +57,10 @@ pub use provider::{ModelFactory, ModelRegistry, ProviderConfig, ProviderVariable
 pub use registry::Registry;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{mask, mask_document};
-pub use state::{STATE_VALUE_MAX_BYTES, StateKey, StateScope, StateStore};
+pub use state::{
+    STATE_NAME_MAX_BYTES, STATE_NAME_PREFIX, STATE_VALUE_MAX_BYTES, State, StateAccess, StateKey, StateScope,
+    StateStore,
+};
 pub use tool::{Effect, Tool, ToolContext, ToolDefinition, ToolOutput};
 pub use trace::{TraceContext, TraceId};
 pub use usage::Usage;

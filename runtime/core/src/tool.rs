@@ -12,6 +12,7 @@ use crate::content::Part;
 use crate::context::CallContext;
 use crate::error::Result;
 use crate::id::{AgentName, SessionId, TurnId};
+use crate::state::{State, StateAccess, StateScope};
 
 /// A tool a model may call.
 ///
@@ -91,6 +92,57 @@ pub struct ToolContext {
     pub turn: TurnId,
     /// The agent that asked.
     pub agent: AgentName,
+    /// What the tool may keep; see [`session_state`](Self::session_state).
+    pub state: StateAccess,
+}
+
+impl ToolContext {
+    /// Makes the context of a call that keeps nothing.
+    #[must_use]
+    pub fn new(
+        call: CallContext,
+        idempotency_key: impl Into<Arc<str>>,
+        session: SessionId,
+        turn: TurnId,
+        agent: AgentName,
+    ) -> Self {
+        Self { call, idempotency_key: idempotency_key.into(), session, turn, agent, state: StateAccess::default() }
+    }
+
+    /// Gives access to a state store.
+    #[must_use]
+    pub fn with_state(mut self, state: StateAccess) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// Returns the values of this session, which last as long as its journal. See [`State`] for what a crash does.
+    ///
+    /// ```
+    /// use beluga_core::{Result, ToolContext};
+    ///
+    /// async fn remember_city(cx: &ToolContext, city: &str) -> Result<String> {
+    ///     let before: Option<String> = cx.session_state().get("city").await?;
+    ///     cx.session_state().set("city", city).await?;
+    ///     Ok(before.unwrap_or_default())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn session_state(&self) -> State {
+        self.state.scoped(StateScope::Session(self.session.to_string()))
+    }
+
+    /// Returns the values of this agent, over all its sessions of the tenant.
+    #[must_use]
+    pub fn agent_state(&self) -> State {
+        self.state.scoped(StateScope::Agent(self.agent.to_string()))
+    }
+
+    /// Returns the values of the whole tenant.
+    #[must_use]
+    pub fn global_state(&self) -> State {
+        self.state.scoped(StateScope::Global)
+    }
 }
 
 /// What a tool answers.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{
-    CallContext, Code, Effect, Error, Mark, Part, Result, SyncLevel, ToolCall, ToolContext, ToolOutcome, ToolOutput,
-    ToolResult, parse_arguments,
+    CallContext, Code, Effect, Error, Mark, Part, Result, StateAccess, SyncLevel, ToolCall, ToolContext, ToolOutcome,
+    ToolOutput, ToolResult, parse_arguments,
 };
 use beluga_runtime::time;
 use futures_util::{StreamExt, stream};
@@ -91,6 +91,7 @@ impl Turn {
             session: self.key.id.clone(),
             turn: self.turn.clone(),
             agent: self.agent.clone(),
+            state: StateAccess::new(Arc::clone(&self.shared.state), self.key.tenant.clone()),
         };
         let job_context = context.call.clone();
         let job = self.scope.job("tool_call", &intent.name, &job_context, move |_| run_call(tool, arguments, context));
