@@ -6,9 +6,12 @@
 #![allow(clippy::disallowed_methods)] // The room the rule sends everybody to.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
-use beluga_core::{CallContext, Error, Result};
+use beluga_core::{CallContext, Cancelled, Error, Result};
+use pin_project_lite::pin_project;
 
 pub use tokio::time::{Interval, Sleep};
 
@@ -52,10 +55,11 @@ pub fn sleep_until(instant: Instant) -> Sleep {
 ///
 /// # Errors
 /// `timeout` names the limit.
-pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output> {
-    tokio::time::timeout(limit.min(SLEEP_MAX), future)
-        .await
-        .map_err(|_| Error::timeout("no answer in time").with("limit_ms", limit.as_millis()))
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout { future: tokio::time::timeout(limit.min(SLEEP_MAX), future), limit }
 }
 
 /// Runs a future until the call's deadline or cancellation, whichever is first, then drops it.
@@ -64,20 +68,76 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output>
 ///
 /// # Errors
 /// `cancelled` or `timeout`.
-pub async fn within<F: Future>(context: &CallContext, future: F) -> Result<F::Output> {
-    context.check(now())?;
-    let cancelled = context.cancel_token().cancelled();
-    let deadline = async {
-        match context.deadline() {
-            Some(deadline) => sleep_until(deadline).await,
-            None => std::future::pending().await,
+pub fn within<F: Future>(context: &CallContext, future: F) -> Within<F> {
+    Within {
+        future,
+        refused: context.check(now()).err(),
+        cancelled: context.cancel_token().cancelled(),
+        deadline: context.deadline(),
+        sleep: None,
+    }
+}
+
+// Futures of their own: an async function would keep room for what it is given twice.
+pin_project! {
+    /// The future of [`timeout`].
+    #[derive(Debug)]
+    #[must_use = "a future does nothing unless polled"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: tokio::time::Timeout<F>,
+        limit: Duration,
+    }
+}
+
+pin_project! {
+    /// The future of [`within`].
+    #[derive(Debug)]
+    #[must_use = "a future does nothing unless polled"]
+    pub struct Within<F> {
+        #[pin]
+        future: F,
+        refused: Option<Error>,
+        cancelled: Cancelled,
+        deadline: Option<Instant>,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output>> {
+        let this = self.project();
+        let limit = *this.limit;
+        let ended = ready!(this.future.poll(cx));
+        Poll::Ready(ended.map_err(|_| Error::timeout("no answer in time").with("limit_ms", limit.as_millis())))
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output>> {
+        let mut this = self.project();
+        if let Some(error) = this.refused.take() {
+            return Poll::Ready(Err(error));
         }
-    };
-    tokio::select! {
-        biased;
-        () = cancelled => Err(Error::cancelled("the call was cancelled")),
-        output = future => Ok(output),
-        () = deadline => Err(Error::timeout("the deadline passed")),
+        if Pin::new(this.cancelled).poll(cx).is_ready() {
+            return Poll::Ready(Err(Error::cancelled("the call was cancelled")));
+        }
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        let Some(deadline) = *this.deadline else { return Poll::Pending };
+        if this.sleep.is_none() {
+            this.sleep.set(Some(sleep_until(deadline)));
+        }
+        if let Some(sleep) = this.sleep.as_pin_mut() {
+            ready!(sleep.poll(cx));
+        }
+        Poll::Ready(Err(Error::timeout("the deadline passed")))
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, SyncLevel, TurnId};
 use beluga_runtime::telemetry::request_id;
 use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, StopReason};
+use futures_util::FutureExt as _;
 use serde_json::json;
 
 use super::directory::{SessionKey, Shared, stream_key};
@@ -154,8 +155,8 @@ impl SessionActor {
             shares,
         };
         let (name, myself, incarnation) = (turn.clone(), cx.myself(), cx.incarnation());
-        let run = move |scope| async move {
-            Ok(Turn::run(setup, begin, scope).await.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded))
+        let run = move |scope| {
+            Turn::run(setup, begin, scope).map(|ended| Ok(ended.map_or_else(JobEnd::Journal, |()| JobEnd::Recorded)))
         };
         cx.job_then("turn", name.as_str(), &job_context, run, move |end| async move {
             let end = end.unwrap_or_else(JobEnd::Crashed);

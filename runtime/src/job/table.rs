@@ -33,8 +33,8 @@ pub(crate) struct Jobs {
 struct Table {
     closed: bool,
     next: u64,
-    /// Ordered by start, which is the order the tree shows.
-    entries: BTreeMap<u64, Line>,
+    /// Ordered by start, which is the order the tree shows. Boxed: a map of one entry has room for eleven.
+    entries: BTreeMap<u64, Box<Line>>,
 }
 
 struct Line {
@@ -59,7 +59,7 @@ impl Jobs {
         if let Some(parent) = record.parent.and_then(|parent| table.entries.get_mut(&parent)) {
             parent.below += 1;
         }
-        table.entries.insert(id, Line { record, abort, below: 0 });
+        table.entries.insert(id, Box::new(Line { record, abort, below: 0 }));
         Ok(id)
     }
 

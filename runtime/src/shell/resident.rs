@@ -28,22 +28,39 @@ use crate::{ground, task, time};
 const JOBS_DROP_WAIT: Duration = Duration::from_secs(1);
 
 /// Lives one incarnation: build, start, drain, end. Fields drop in the order handler, value, guard.
-pub(super) async fn live<A: Actor>(mut drain: Drain, table: &'static [Dispatch<A>], factory: impl Fn() -> A + Send) {
-    // Declared after the drain, so on a kill they drop before its guard reports.
-    let mut cx = Cx::<A>::new(Arc::clone(&drain.incarnation));
-    let mut nest = Nest::default();
-    let reason = match catch_unwind(AssertUnwindSafe(factory)) {
-        Err(panic) => ExitReason::start_failed(&task::panicked(A::KIND, panic.as_ref())),
-        Ok(value) => {
-            let mut value = Value(Some(value));
-            let reason = match start(&mut drain, &mut value, &mut cx, &mut nest).await {
-                Err(reason) => reason,
-                Ok(()) => serve(&mut drain, table, &mut value, &mut cx, &mut nest).await,
-            };
-            end(&mut drain, &mut value, &mut cx, &mut nest, reason).await
-        }
-    };
-    drain.guard.reason = Some(reason);
+///
+/// A block and no async function, which would keep room for the drain twice; what every actor does once is boxed.
+#[allow(clippy::manual_async_fn)] // An `async fn` would keep its arguments twice.
+pub(super) fn live<A: Actor>(
+    mut drain: Drain,
+    table: &'static [Dispatch<A>],
+    factory: impl Fn() -> A + Send,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        // Declared after the drain, so on a kill they drop before its guard reports.
+        let mut cx = Cx::<A>::new(Arc::clone(&drain.incarnation));
+        let mut nest = Nest::default();
+        let reason = match build(factory) {
+            Err(reason) => reason,
+            Ok(mut value) => {
+                let reason = match Box::pin(start(&mut drain, &mut value, &mut cx, &mut nest)).await {
+                    Err(reason) => reason,
+                    Ok(()) => serve(&mut drain, table, &mut value, &mut cx, &mut nest).await,
+                };
+                Box::pin(end(&mut drain, &mut value, &mut cx, &mut nest, reason)).await
+            }
+        };
+        drain.guard.reason = Some(reason);
+        // Now, and not when somebody drops the block: the guard reports.
+        drop(drain);
+    }
+}
+
+fn build<A: Actor>(factory: impl Fn() -> A) -> Result<Value<A>, ExitReason> {
+    match catch_unwind(AssertUnwindSafe(factory)) {
+        Err(panic) => Err(ExitReason::start_failed(&task::panicked(A::KIND, panic.as_ref()))),
+        Ok(value) => Ok(Value(Some(value))),
+    }
 }
 
 /// The user's value. It is dropped before anything is reported, and a panic in its drop goes nowhere.
@@ -112,7 +129,7 @@ async fn serve<A: Actor>(
             return ExitReason::Stopped;
         }
         if let Some(notice) = drain.notices.pop_front() {
-            if let Err(reason) = tell_notice(drain, value, cx, nest, notice).await {
+            if let Err(reason) = Box::pin(tell_notice(drain, value, cx, nest, notice)).await {
                 return reason;
             }
             continue;

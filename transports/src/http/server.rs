@@ -1,6 +1,7 @@
 //! The listener: accepts connections up to a bound, serves HTTP/1 and HTTP/2 on them, and closes in order.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,12 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use beluga_core::{CancelToken, Error, Result};
+use beluga_core::{BoxFuture, CancelToken, Error, Result};
 use beluga_runtime::{task, time};
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,6 +30,9 @@ pub const HEAD_MAX_BYTES: usize = 64 * 1024;
 
 /// The most time a client may take to send a request's head.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How an HTTP/2 connection begins (RFC 9113 §3.4, read 2026-11).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The most streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
@@ -90,7 +96,7 @@ impl Server {
     pub async fn serve(&self, router: Router, stop: CancelToken, grace: Duration) {
         let graceful = GracefulShutdown::new();
         let dead = CancelToken::new();
-        let builder = builder();
+        let builders = Arc::new(Builders::new());
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -99,14 +105,15 @@ impl Server {
             };
             let Some((stream, peer, slot)) = accepted else { break };
             let connection = Connection {
-                builder: builder.clone(),
+                builders: Arc::clone(&builders),
                 stream,
                 peer,
                 router: router.clone(),
                 write_timeout: self.settings.write_timeout,
-                _slot: slot,
+                slot,
             };
-            drop(task::spawn("http.connection", connection.serve(graceful.watcher(), dead.clone())));
+            let serving = connection.serve(graceful.watcher(), stop.clone(), dead.clone());
+            drop(task::spawn("http.connection", serving));
         }
         if time::timeout(grace, graceful.shutdown()).await.is_err() {
             dead.cancel();
@@ -148,40 +155,66 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_MAX_BYTES)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEAD_MAX_BYTES).unwrap_or(u32::MAX))
-        .max_send_buf_size(HEAD_MAX_BYTES)
-        .keep_alive_interval(HEAD_TIMEOUT)
-        .keep_alive_timeout(HEAD_TIMEOUT);
-    builder
+/// What serves a connection: one that is HTTP/1 for certain, or any.
+struct Builders {
+    http1: http1::Builder,
+    any: auto::Builder<TokioExecutor>,
+}
+
+impl Builders {
+    fn new() -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
+        let mut any = auto::Builder::new(TokioExecutor::new());
+        any.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_MAX_BYTES)
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(u32::try_from(HEAD_MAX_BYTES).unwrap_or(u32::MAX))
+            .max_send_buf_size(HEAD_MAX_BYTES)
+            .keep_alive_interval(HEAD_TIMEOUT)
+            .keep_alive_timeout(HEAD_TIMEOUT);
+        Self { http1, any }
+    }
 }
 
 struct Connection {
-    builder: Builder<TokioExecutor>,
+    builders: Arc<Builders>,
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
     write_timeout: Duration,
-    _slot: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn serve(self, watcher: Watcher, dead: CancelToken) {
+    async fn serve(self, watcher: Watcher, stop: CancelToken, dead: CancelToken) {
         let _counted = Counted::new();
+        let begun = tokio::select! {
+            begun = time::timeout(HEAD_TIMEOUT, begins_as_http1(&self.stream)) => begun,
+            () = stop.cancelled() => return,
+        };
+        let is_http1 = match begun {
+            Ok(Ok(is_http1)) => is_http1,
+            Ok(Err(error)) => return tracing::debug!(%error, "a connection broke"),
+            Err(error) => return tracing::debug!(%error, "a connection was silent"),
+        };
         // An event is written when it is there, not when a packet is full.
         if let Err(error) = self.stream.set_nodelay(true) {
             tracing::debug!(%error, "the connection keeps its delay");
         }
-        let (router, peer) = (self.router, self.peer);
+        tokio::select! {
+            () = self.drive(is_http1, watcher) => {}
+            () = dead.cancelled() => {}
+        }
+    }
+
+    /// Boxed, because the two protocols differ much in what they keep.
+    fn drive(self, is_http1: bool, watcher: Watcher) -> BoxFuture<'static, ()> {
+        let Self { builders, stream, peer, router, write_timeout, slot } = self;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let router = router.clone();
@@ -189,17 +222,32 @@ impl Connection {
                 Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
             }
         });
-        let io = TokioIo::new(Stalling::new(self.stream, self.write_timeout));
-        let connection = self.builder.serve_connection(io, service).into_owned();
-        tokio::select! {
-            outcome = watcher.watch(connection) => {
-                if let Err(error) = outcome {
-                    tracing::debug!(%error, "a connection broke");
-                }
-            }
-            () = dead.cancelled() => {}
+        let io = TokioIo::new(Stalling::new(stream, write_timeout));
+        if is_http1 {
+            let connection = watcher.watch(builders.http1.serve_connection(io, service));
+            Box::pin(connection.map(|outcome| settle(outcome, slot)))
+        } else {
+            let connection = watcher.watch(builders.any.serve_connection(io, service).into_owned());
+            Box::pin(connection.map(|outcome| settle(outcome, slot)))
         }
     }
+}
+
+/// Ends a connection, and only then lets the next one have its place.
+fn settle<E: fmt::Display>(outcome: std::result::Result<(), E>, slot: OwnedSemaphorePermit) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection broke");
+    }
+    drop(slot);
+}
+
+/// Waits for the first bytes of a connection, leaves them there, and returns whether they rule HTTP/2 out.
+///
+/// To find out while it reads, hyper would keep twice the buffer for as long as the connection lives.
+async fn begins_as_http1(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    let count = stream.peek(&mut first).await?;
+    Ok(!PREFACE.starts_with(first.get(..count).unwrap_or_default()))
 }
 
 /// Counts an open connection in the metrics until it drops.

@@ -12,16 +12,16 @@ use crate::session::record::{Answered, Outcome, Record};
 const BETWEEN: &str = "\n\n";
 
 impl Turn {
-    /// Tells the hooks of a new turn, then runs it.
-    pub(super) async fn begin(self) -> Result<()> {
-        if !self.spec.hooks.is_empty() {
-            let (notice, input) = (self.turn_notice(), self.input.text());
-            let refused = self.spec.hooks.iter().try_for_each(|hooks| hooks.on_start(&notice, &input));
-            if let Err(error) = refused {
-                return self.fail(error).await;
-            }
+    /// Tells the hooks of a new turn.
+    ///
+    /// # Errors
+    /// A hook refuses it.
+    pub(super) fn tell_start(&self) -> Result<()> {
+        if self.spec.hooks.is_empty() {
+            return Ok(());
         }
-        self.finish().await
+        let (notice, input) = (self.turn_notice(), self.input.text());
+        self.spec.hooks.iter().try_for_each(|hooks| hooks.on_start(&notice, &input))
     }
 
     pub(super) fn tell_end(&self, answer: &str) {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{
-    AgentName, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
+    AgentName, BoxFuture, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
     ResponseFormat, Result, SyncLevel, ToolDefinition, TurnId, Usage,
 };
 use beluga_runtime::telemetry::names::{attribute, operation};
@@ -135,19 +135,36 @@ impl Turn {
     ///
     /// # Errors
     /// Only what the journal answers: the turn's own failures are recorded as its end.
-    pub(crate) async fn run(setup: TurnSetup, begin: Begin, scope: JobCx) -> Result<()> {
-        match begin {
-            Begin::Fresh { message, reply } => Self::run_fresh(setup, message, reply, scope).await,
-            Begin::Resume { open, attempt } => Box::pin(Self::run_resumed(setup, open, attempt, scope)).await,
+    pub(crate) fn run(
+        setup: TurnSetup,
+        begin: Begin,
+        scope: JobCx,
+    ) -> impl Future<Output = Result<()>> + Send + 'static {
+        // Boxed and apart, so that a turn that waits for its model does not hold what it began with.
+        let beginning: BoxFuture<'static, Result<Option<Box<Self>>>> = match begin {
+            Begin::Fresh { message, reply } => Box::pin(Self::begin(setup, message, reply, scope)),
+            Begin::Resume { open, attempt } => Box::pin(Self::resume(setup, open, attempt, scope)),
+        };
+        async move {
+            match beginning.await? {
+                Some(turn) => turn.finish().await,
+                None => Ok(()),
+            }
         }
     }
 
-    async fn run_fresh(setup: TurnSetup, message: StartTurn, reply: ReplyPort<Started>, scope: JobCx) -> Result<()> {
+    /// Makes a new turn durable and answers its caller. `None` if there is nothing to run.
+    async fn begin(
+        setup: TurnSetup,
+        message: StartTurn,
+        reply: ReplyPort<Started>,
+        scope: JobCx,
+    ) -> Result<Option<Box<Self>>> {
         let spec = match setup.shared.agents.spec(&setup.agent) {
             Ok(spec) => spec,
             Err(error) => {
                 reply.send(Err(error));
-                return Ok(());
+                return Ok(None);
             }
         };
         let StartTurn { input, key, format, metadata, history, hops, .. } = message;
@@ -171,7 +188,7 @@ impl Turn {
             let broken = !matches!(error.code(), Code::Overloaded | Code::InvalidInput);
             let copy = error.duplicate();
             reply.send(Err(error));
-            return if broken { Err(copy) } else { Ok(()) };
+            return if broken { Err(copy) } else { Ok(None) };
         }
         let hub = Arc::clone(setup.log.hub());
         reply.send(Ok(Started { turn: setup.turn.clone(), before: from.saturating_sub(1), hub }));
@@ -181,13 +198,17 @@ impl Turn {
         turn.format = format;
         turn.hops = hops;
         turn.metadata = metadata;
-        turn.begin().await
+        match turn.tell_start() {
+            Ok(()) => Ok(Some(turn)),
+            Err(error) => turn.fail(error).await.map(|()| None),
+        }
     }
 
-    async fn run_resumed(setup: TurnSetup, open: OpenTurn, attempt: u32, scope: JobCx) -> Result<()> {
+    /// Goes on with an open turn. `None` if it was ended instead.
+    async fn resume(setup: TurnSetup, open: OpenTurn, attempt: u32, scope: JobCx) -> Result<Option<Box<Self>>> {
         let spec = match resumable(&setup, &open, attempt) {
             Ok(spec) => spec,
-            Err(error) => return Box::pin(abandon(&setup, open, &error)).await,
+            Err(error) => return abandon(&setup, open, &error).await.map(|()| None),
         };
         let mut turn = Self::new(setup, spec, Arc::clone(&open.input), scope);
         turn.format = open.format;
@@ -196,13 +217,13 @@ impl Turn {
         turn.steps = open.steps;
         turn.hops = open.hops;
         turn.record_resume(attempt).await?;
-        turn.finish().await
+        Ok(Some(turn))
     }
 
-    fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Self {
+    fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Box<Self> {
         let (context, span) = open_span(&setup, &spec);
         let beginning = setup.log.read(History::beginning);
-        Self {
+        Box::new(Self {
             log: setup.log,
             shared: setup.shared,
             key: setup.key,
@@ -223,7 +244,7 @@ impl Turn {
             system: None,
             observations: Arc::default(),
             half: Vec::new(),
-        }
+        })
     }
 
     async fn record_resume(&self, attempt: u32) -> Result<()> {
@@ -238,8 +259,13 @@ impl Turn {
     }
 
     /// Works, then records the end.
-    async fn finish(mut self) -> Result<()> {
-        match self.work().await {
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        let worked = self.work().await;
+        Box::pin(self.conclude(worked)).await
+    }
+
+    async fn conclude(&self, worked: Result<Finished, Halt>) -> Result<()> {
+        match worked {
             Ok(finished) => {
                 self.tell_end(&finished.result);
                 match self.end(Ok(finished)).await {
@@ -252,6 +278,7 @@ impl Turn {
         }
     }
 
+    /// What it does between two questions to the model is boxed: most of the time it waits for an answer.
     async fn work(&mut self) -> Result<Finished, Halt> {
         self.system = self.load_system().await;
         if let Some(pending) = self.log.open_turn().and_then(|open| open.pending) {
@@ -268,33 +295,40 @@ impl Turn {
             if let Some(result) = finish {
                 return Ok(Finished { result, answered: Some(answered) });
             }
-            self.act(answered).await?;
+            Box::pin(self.act(answered)).await?;
         }
     }
 
     /// Asks the planner, which asks the model; what it says is shown as it comes.
     async fn plan(&mut self) -> Result<Step, Halt> {
-        let port = step::Port::new(&*self);
-        let state = self.state();
         let asked = time::now();
-        let planned = if self.observations.is_empty() {
-            self.spec.planner.plan(&state, &port).await
-        } else {
-            self.spec.planner.replan(&state, &port).await
+        let (planned, (shown, journal_failure)) = {
+            let port = step::Port::new(&*self);
+            let state = self.state();
+            let planned = if self.observations.is_empty() {
+                self.spec.planner.plan(&state, &port).await
+            } else {
+                self.spec.planner.replan(&state, &port).await
+            };
+            (planned, port.finish())
         };
         let took = time::now().saturating_duration_since(asked);
-        let (shown, journal_failure) = port.finish();
         if let Some(error) = journal_failure {
             return Err(Halt::Journal(error));
         }
-        let Plan { answer, actions } = match planned {
-            Ok(plan) => plan,
+        match planned {
+            Ok(plan) => Box::pin(self.number_actions(plan, shown, took)).await,
             Err(error) => {
                 let halt = self.with_partial(error, &shown);
                 self.half = shown;
-                return Err(halt);
+                Err(halt)
             }
-        };
+        }
+    }
+
+    /// Makes a step of a plan: every call of a tool gets its number and its key.
+    async fn number_actions(&self, plan: Plan, shown: Vec<Shown>, took: Duration) -> Result<Step, Halt> {
+        let Plan { answer, actions } = plan;
         let usage_number = self.number().await?;
         let (mut intents, mut finish) = (Vec::new(), None);
         for action in actions {

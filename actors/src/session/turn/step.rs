@@ -112,6 +112,7 @@ fn weight(chunk: &ModelChunk) -> usize {
 
 impl ModelPort for Port<'_> {
     fn generate(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelAnswer>> {
+        // Shared before there is a future, which would keep room for it.
         let request = Arc::new(request);
         Box::pin(async move {
             let share = self.turn.model_context();
