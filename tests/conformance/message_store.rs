@@ -1,6 +1,8 @@
 //! The laws of the message store.
 
-use beluga_core::{AgentName, MemoryOwner, MemoryQuery, MessageStore, Recollection, Role, SessionId, TenantId, TurnId};
+use beluga_core::{
+    AgentName, CallContext, MemoryOwner, MemoryQuery, MessageStore, Recollection, Role, SessionId, TenantId, TurnId,
+};
 
 use crate::Outcome::{Kept, Skipped};
 use crate::every;
@@ -26,7 +28,7 @@ fn said(session: &str, turn: u64, role: Role, text: &str) -> Recollection {
 
 fn query(owner: MemoryOwner, text: &str, limit: usize, session: Option<&str>) -> MemoryQuery {
     let session = session.map(|session| SessionId::parse(session).unwrap());
-    MemoryQuery { owner, text: text.to_owned(), limit, session }
+    MemoryQuery { owner, text: text.to_owned(), limit, session, context: CallContext::new() }
 }
 
 async fn found(messages: &dyn MessageStore, query: MemoryQuery) -> Vec<String> {

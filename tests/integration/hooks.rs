@@ -8,8 +8,8 @@ use beluga_actors::model::{HookedModel, ModelHooks};
 use beluga_actors::testkit::{Answer, ScriptedModel};
 use beluga_actors::tool::{ToolHooks, ToolSettings};
 use beluga_core::{
-    AgentName, ChatMessage, Code, Effect, Error, Exchange, HandoffMode, Memory, MemoryOwner, MemoryQuery, ModelAnswer,
-    ModelChunk, ModelRequest, Part, Recollection, Result, TenantId, ToolCall, ToolContext, ToolOutput,
+    AgentName, CallContext, ChatMessage, Code, Effect, Error, Exchange, HandoffMode, Memory, MemoryOwner, MemoryQuery,
+    ModelAnswer, ModelChunk, ModelRequest, Part, Recollection, Result, TenantId, ToolCall, ToolContext, ToolOutput,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -195,7 +195,13 @@ async fn a_memorys_hooks_see_and_alter_what_is_kept_and_found() {
     }
     assert_eq!(seen, ["before load", "after load", "before save", "after save"]);
     let owner = |agent: &str| MemoryOwner { tenant: TenantId::default(), agent: AgentName::parse(agent).unwrap() };
-    let query = || MemoryQuery { owner: owner("assistant"), text: "nothing".into(), limit: 5, session: None };
+    let query = || MemoryQuery {
+        owner: owner("assistant"),
+        text: "nothing".into(),
+        limit: 5,
+        session: None,
+        context: CallContext::new(),
+    };
     let mut found = Vec::new();
     for _ in 0..1_000 {
         notes.take();

@@ -2,7 +2,7 @@
 
 use beluga_actors::memory::core::Block;
 use beluga_actors::testkit::{Answer, ScriptedModel};
-use beluga_core::{AgentName, Code, Memory, MemoryOwner, MemoryQuery, TenantId};
+use beluga_core::{AgentName, CallContext, Code, Memory, MemoryOwner, MemoryQuery, TenantId};
 use serde_json::json;
 
 use crate::kit::{Node, session};
@@ -55,6 +55,7 @@ async fn recall_finds_what_was_said_in_another_session_and_nothing_of_another_te
         text: "norway capital".into(),
         limit: 5,
         session: None,
+        context: CallContext::new(),
     };
     let mut found = Vec::new();
     for _ in 0..1_000 {

@@ -19,6 +19,7 @@ use beluga_core::{
 };
 use beluga_runtime::telemetry::{HOP_TARGET, SpanHex, TraceHex};
 use beluga_runtime::testkit::quiet_panics;
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -173,10 +174,12 @@ async fn model_and_parallel_tools_are_children_of_the_turn() {
     let spans = recorded.spans().await;
     let expected = [
         "invoke_agent assistant < caller",
-        "chat scripted < invoke_agent assistant",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
         "execute_tool left < invoke_agent assistant",
         "execute_tool right < invoke_agent assistant",
-        "chat scripted < invoke_agent assistant",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
     ];
     assert_eq!(family(&spans), expected);
     for span in &spans {
@@ -184,9 +187,11 @@ async fn model_and_parallel_tools_are_children_of_the_turn() {
         assert_eq!((span.get("tenant.id"), span.get("request.id")), ("acme", "req-17"));
         assert_eq!(span.get("error.type"), "", "{span:?}");
         let has_usage = span.fields.keys().any(|key| key.starts_with("gen_ai.usage"));
-        assert_eq!(has_usage, !span.name().starts_with("execute_tool"), "{span:?}");
+        let spends = span.name().starts_with("invoke_agent") || span.name().starts_with("chat");
+        assert_eq!(has_usage, spends, "{span:?}");
     }
-    let (turn, chat, tool) = (&spans[0], &spans[1], &spans[2]);
+    let (turn, plan, chat, tool) = (&spans[0], &spans[1], &spans[2], &spans[3]);
+    assert_eq!((plan.get("gen_ai.operation.name"), plan.get("agent.planner")), ("plan", "react"));
     for (name, expected) in [
         ("gen_ai.operation.name", "invoke_agent"),
         ("gen_ai.agent.name", "assistant"),
@@ -228,14 +233,15 @@ async fn each_try_of_a_model_is_a_span_of_its_own() {
     let spans = recorded.spans().await;
     let expected = [
         "invoke_agent assistant < caller",
-        "chat scripted < invoke_agent assistant",
-        "chat scripted < invoke_agent assistant",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
+        "chat scripted < plan react",
     ];
     assert_eq!(family(&spans), expected);
     let failed: Vec<&str> = spans.iter().map(|span| span.get("error.type")).collect();
-    assert_eq!(failed, ["", "rate_limit", ""]);
-    assert_eq!(spans[1].get("otel.status_code"), "ERROR");
-    assert!(!spans[1].fields.contains_key("gen_ai.usage.input_tokens"), "nothing was spent on the first try");
+    assert_eq!(failed, ["", "", "rate_limit", ""]);
+    assert_eq!(spans[2].get("otel.status_code"), "ERROR");
+    assert!(!spans[2].fields.contains_key("gen_ai.usage.input_tokens"), "nothing was spent on the first try");
     let retries =
         recorded.0.lock().log.iter().filter(|line| line.contains("trying again")).cloned().collect::<Vec<_>>();
     assert_eq!(retries.len(), 1);
@@ -268,13 +274,18 @@ async fn a_sub_agents_turn_is_a_child_of_the_turn_that_asked() {
     let spans = recorded.spans().await;
     let expected = [
         "invoke_agent assistant < caller",
-        "chat scripted < invoke_agent assistant",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
         "invoke_agent billing < invoke_agent assistant",
-        "chat scripted < invoke_agent billing",
+        "plan react < invoke_agent billing",
+        "chat scripted < plan react",
         "execute_tool shout < invoke_agent billing",
-        "chat scripted < invoke_agent billing",
-        "chat scripted < invoke_agent assistant",
-        "chat scripted < invoke_agent assistant",
+        "plan react < invoke_agent billing",
+        "chat scripted < plan react",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
     ];
     assert_eq!(family(&spans), expected);
     node.stop().await;
@@ -304,10 +315,12 @@ async fn failed_hung_and_panicked_work_closes_its_span_with_the_reason() {
     let ends: Vec<(&str, &str)> = spans.iter().map(|span| (span.name(), span.get("error.type"))).collect();
     let expected = [
         ("invoke_agent assistant", "provider_unavailable"),
+        ("plan react", ""),
         ("chat scripted", ""),
         ("execute_tool bomb", "tool_failed"),
         ("execute_tool slow", "timeout"),
         ("execute_tool slow", "invalid_input"),
+        ("plan react", "provider_unavailable"),
         ("chat scripted", "provider_unavailable"),
     ];
     assert_eq!(ends, expected);
@@ -331,16 +344,96 @@ async fn a_resumed_turn_stays_in_its_trace() {
     let spans = recorded.spans().await;
     let expected = [
         "invoke_agent assistant < caller",
-        "chat scripted < invoke_agent assistant",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
         "execute_tool slow < invoke_agent assistant",
         "invoke_agent assistant < caller",
         "execute_tool slow < invoke_agent assistant",
-        "chat scripted < invoke_agent assistant",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
     ];
     assert_eq!(family(&spans), expected);
-    assert_eq!(spans[2].get("error.type"), "cancelled", "it ended with its session");
-    assert_eq!(spans[2].get("parent_span_id"), spans[0].get("span_id"));
-    assert_eq!(spans[4].get("parent_span_id"), spans[3].get("span_id"));
+    assert_eq!(spans[0].get("error.type"), "unknown_outcome", "it was killed with its session");
+    assert_eq!(spans[3].get("error.type"), "cancelled", "it ended with its session");
+    assert_eq!(spans[3].get("parent_span_id"), spans[0].get("span_id"));
+    assert_eq!(spans[5].get("parent_span_id"), spans[4].get("span_id"));
+    assert!(spans[4..].iter().all(|span| span.get("error.type").is_empty()), "{spans:#?}");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_turn_and_a_dropped_stream_leave_closes_with_an_error() {
+    let (recorded, _guard) = Recorded::start();
+    let node = Node::start().await;
+    let model = ScriptedModel::new([Answer::text("half").then_hang(), Answer::text("half").then_hang()]);
+    let agent = Agent::builder("assistant").model(supervised(&node, &model).await).spawn(&node.agents).await.unwrap();
+    let open = async |session_id: &str| {
+        let context = CallContext::new().with_trace(CALLER);
+        let invoke = Invoke::text("go").with_session(session(session_id)).with_context(context);
+        let mut stream = agent.stream(invoke.cancel_on_drop(true)).await.unwrap();
+        assert_eq!(stream.next().await.unwrap().unwrap().event.name(), "text");
+        stream
+    };
+    drop(open("left").await);
+    assert_eq!(ends(&recorded).await, [["cancelled"; 3]].concat(), "the caller left");
+    let killed = open("killed").await;
+    // Nobody resumes it: its agent goes with it.
+    node.agents.remove(agent.name()).unwrap();
+    let ends = ends(&recorded).await;
+    assert!(ends[3..].iter().all(|end| matches!(end.as_str(), "cancelled" | "unknown_outcome")), "{ends:?}");
+    assert_eq!(ends.len(), 6);
+    drop(killed);
+    node.stop().await;
+}
+
+/// Returns how every span ended, once all are closed.
+async fn ends(recorded: &Recorded) -> Vec<String> {
+    recorded.spans().await.iter().map(|span| span.get("error.type").to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_seen_at_work() {
+    let (recorded, _guard) = Recorded::start();
+    let node = Node::start().await;
+    let (core, recall) = (node.core_memory().await, node.recall_memory().await);
+    let script = [
+        Answer::call("core_memory_append", json!({"block": "human", "content": "Ada"}))
+            .and_call("core_memory_replace", json!({"block": "human", "old": "nobody", "new": "x"}))
+            .and_call("recall_search", json!({"query": "Ada"})),
+        Answer::text("done"),
+    ];
+    let model = ScriptedModel::new(script);
+    let agent = Agent::builder("assistant").model(supervised(&node, &model).await).parallel_tools(1);
+    let agent = core.tools().into_iter().fold(agent, |agent, tool| agent.tool(tool)).tool(recall.tool());
+    let agent = agent.memory(core).memory(recall).spawn(&node.agents).await.unwrap();
+    ask(&agent, "go").await.unwrap();
+    let mut spans = recorded.spans().await;
+    while !spans.iter().any(|span| span.name() == "upsert_memory recall") {
+        tokio::task::yield_now().await;
+        spans = recorded.spans().await;
+    }
+    let expected = [
+        "invoke_agent assistant < caller",
+        "load_memory core < invoke_agent assistant",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
+        "execute_tool core_memory_append < invoke_agent assistant",
+        "upsert_memory core < execute_tool core_memory_append",
+        "execute_tool core_memory_replace < invoke_agent assistant",
+        "upsert_memory core < execute_tool core_memory_replace",
+        "execute_tool recall_search < invoke_agent assistant",
+        "search_memory recall < execute_tool recall_search",
+        "plan react < invoke_agent assistant",
+        "chat scripted < plan react",
+        "upsert_memory recall < caller",
+    ];
+    assert_eq!(family(&spans), expected);
+    for span in spans.iter().filter(|span| span.name().contains("_memory ")) {
+        let tier = span.name().split(' ').nth(1).unwrap();
+        assert_eq!((span.get("memory.tier"), span.get("tenant.id")), (tier, "acme"), "{span:?}");
+        assert_eq!((span.get("gen_ai.agent.name"), span.get("request.id")), ("assistant", "req-17"), "{span:?}");
+    }
+    assert_eq!((spans[5].get("error.type"), spans[7].get("error.type")), ("", "invalid_input"));
     node.stop().await;
 }
 

@@ -10,6 +10,7 @@
 
 pub mod core;
 pub mod hooks;
+mod observe;
 pub mod recall;
 
 use beluga_core::Result;

@@ -204,6 +204,15 @@ fn turn_context(caller: &CallContext, key: &SessionKey, shared: &Shared) -> Call
     }
 }
 
+/// Returns the context of what is done after a turn: for the same caller and in the same trace, without its time.
+fn after_turn(turn: Option<CallContext>, key: &SessionKey) -> CallContext {
+    let context = CallContext::new();
+    match turn {
+        Some(turn) => context.with_caller_of(&turn).with_trace(turn.trace()),
+        None => context.with_tenant(key.tenant.clone()),
+    }
+}
+
 impl Actor for SessionActor {
     type Protocol = SessionProtocol;
     const KIND: &'static str = "session";
@@ -219,7 +228,7 @@ impl Actor for SessionActor {
         )
         .await?;
         if let Some(last) = log.read(|history| history.last.clone()) {
-            self.shared.remember(&self.key, &log, last);
+            self.shared.remember(&self.key, &log, after_turn(None, &self.key), last);
         }
         self.log = Some(log);
         self.resume(cx)
@@ -302,11 +311,12 @@ impl Handler<TurnFinished> for SessionActor {
         }
         match end {
             JobEnd::Recorded => {
+                let context = after_turn(self.hub.call_of(&turn).map(|(call, _)| call), &self.key);
                 self.hub.forget_call();
                 if let Some(last) = self.log()?.read(|history| history.last.clone())
                     && last.0 == turn
                 {
-                    self.shared.remember(&self.key, self.log()?, last);
+                    self.shared.remember(&self.key, self.log()?, context, last);
                 }
                 self.start_next(cx);
             }

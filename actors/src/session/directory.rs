@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use beluga_core::{
-    AgentName, BoxFuture, CancelToken, Error, Exchange, Host, Journal, MemoryOwner, MessageStore, Result, SessionId,
-    StateStore, StreamKey, TenantId, TurnId,
+    AgentName, BoxFuture, CallContext, CancelToken, Error, Exchange, Host, Journal, MemoryOwner, MessageStore, Result,
+    SessionId, StateStore, StreamKey, TenantId, TurnId,
 };
 use beluga_runtime::{Activation, Activator, Family, FamilyOptions, Ref, Spec, System, task};
 use parking_lot::Mutex;
@@ -136,6 +136,7 @@ impl Shared {
         self: &Arc<Self>,
         key: &SessionKey,
         log: &Log,
+        context: CallContext,
         last: (TurnId, Arc<beluga_core::ChatMessage>, Arc<beluga_core::ChatMessage>, u64),
     ) {
         let Some(agent) = log.read(|history| history.agent.clone()) else { return };
@@ -145,7 +146,7 @@ impl Shared {
         }
         let (turn, input, output, at_ms) = last;
         let owner = MemoryOwner { tenant: key.tenant.clone(), agent };
-        let exchange = Exchange { owner, session: key.id.clone(), turn, input, output, at_ms };
+        let exchange = Exchange { owner, session: key.id.clone(), turn, input, output, at_ms, context };
         task::spawn("session.remember", async move {
             for memory in &spec.memory {
                 if let Err(error) = memory.save(exchange.clone()).await {

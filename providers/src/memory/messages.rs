@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use beluga_core::{
-    BoxFuture, Error, MemoryOwner, MemoryQuery, MessageStore, Recollection, Result, Role, SessionId, TurnId,
+    BoxFuture, CallContext, Error, MemoryOwner, MemoryQuery, MessageStore, Recollection, Result, Role, SessionId,
+    TurnId,
 };
 use parking_lot::Mutex;
 
@@ -67,7 +68,8 @@ impl MessageStore for MemoryMessages {
         session: SessionId,
         limit: usize,
     ) -> BoxFuture<'static, Result<Vec<Recollection>>> {
-        let query = MemoryQuery { owner, text: String::new(), limit, session: Some(session) };
+        let query =
+            MemoryQuery { owner, text: String::new(), limit, session: Some(session), context: CallContext::new() };
         let newest = self.search(query);
         Box::pin(async move {
             let mut found = newest.await?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::BoxFuture;
 use crate::content::{ChatMessage, Role};
+use crate::context::CallContext;
 use crate::error::Result;
 use crate::id::{AgentName, SessionId, TenantId, TurnId};
 
@@ -79,6 +80,8 @@ pub struct Exchange {
     pub output: Arc<ChatMessage>,
     /// Calendar time, milliseconds since 1970 UTC.
     pub at_ms: u64,
+    /// The call it is saved for: trace, deadline, cancellation.
+    pub context: CallContext,
 }
 
 /// What is looked for.
@@ -92,6 +95,8 @@ pub struct MemoryQuery {
     pub limit: usize,
     /// Only this session; all sessions of the owner if absent.
     pub session: Option<SessionId>,
+    /// The call it is asked for: trace, deadline, cancellation.
+    pub context: CallContext,
 }
 
 /// One thing remembered.

@@ -1,4 +1,5 @@
-//! Records a call as a span: opened with the caller as its parent, closed when the stream ends or is dropped.
+//! Records a call as a span: opened with the caller as its parent, closed when the stream ends, and with
+//! an error if it is dropped before.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use futures_util::StreamExt;
 
 use super::{Content, Service, SharedService};
 use crate::random::SystemRandom;
-use crate::telemetry::{Hop, Identity};
+use crate::telemetry::{Hop, HopGuard, Identity};
 use crate::time;
 
 /// Says what the span of a call is called and which attributes it has; called for sampled calls only.
@@ -58,6 +59,7 @@ where
         }
         let identity = Identity::child_of(&context, &self.random);
         let (context, hop) = self.observer.open(&request, context, identity);
+        let hop = hop.guard(&context);
         let inner = self.inner.call(request, context);
         Box::pin(TraceStream {
             inner,
@@ -72,7 +74,7 @@ struct TraceStream<Req, Item> {
 }
 
 struct Open<Req, Item> {
-    hop: Hop,
+    hop: HopGuard,
     observer: Arc<dyn Observe<Req, Item>>,
     started: Instant,
 }
@@ -90,7 +92,10 @@ impl<Req: 'static, Item: 'static> Stream for TraceStream<Req, Item> {
                 hop.fail(error);
                 this.open = None;
             }
-            None => this.open = None,
+            None => {
+                hop.end();
+                this.open = None;
+            }
         }
         Poll::Ready(item)
     }
@@ -134,6 +139,23 @@ mod tests {
         assert!(spans[1..].iter().all(|span| span["parent_span_id"] == spans[0]["span_id"]));
         assert_eq!((spans[1]["error.type"].as_str(), spans[2]["last"].as_str()), ("timeout", "4"));
         assert!(!spans[0].contains_key("error.type"), "the call succeeded");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_dropped_in_the_middle_closes_with_an_error() {
+        let (spans, random) = (Spans::default(), SystemRandom::seeded(1));
+        let _subscriber = tracing::subscriber::set_default(spans.clone());
+        let script = Script::new(vec![items([3, 4]), items([5, 6])]);
+        let call = trace(script.service(), Arc::new(Named("call")), random.clone());
+        let context = Sampler::new(1.0).start(None, &random).apply(CallContext::new());
+        assert!(call.call((), context.clone()).next().await.unwrap().is_ok());
+        let mut left = call.call((), context.clone());
+        context.cancel_token().cancel();
+        drop(left.next().await);
+        drop(left);
+        let ends: Vec<_> = spans.all().iter().map(|span| span["error.type"].clone()).collect();
+        assert_eq!(ends, ["unknown_outcome", "cancelled"]);
+        assert!(spans.all().iter().all(|span| span["otel.status_code"] == "ERROR"));
     }
 
     #[tokio::test]

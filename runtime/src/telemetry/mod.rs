@@ -18,10 +18,12 @@
 //!
 //! Not here: content (never recorded unless a room opts in), metrics, the exporter itself.
 
+mod guard;
 mod hop;
 pub mod names;
 mod sampler;
 
+pub use guard::HopGuard;
 pub use hop::{HOP_TARGET, Hop, HopKind, Identity, SpanHex, TraceHex, log_ids, request_id};
 pub use sampler::Sampler;
 

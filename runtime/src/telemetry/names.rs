@@ -26,6 +26,10 @@ pub mod operation {
     pub const SEARCH_MEMORY: &str = "search_memory";
     /// A memory is written.
     pub const UPSERT_MEMORY: &str = "upsert_memory";
+    /// A memory is forgotten.
+    pub const DELETE_MEMORY: &str = "delete_memory";
+    /// Our own: a memory brings what belongs in the prompt.
+    pub const LOAD_MEMORY: &str = "load_memory";
 }
 
 /// Attributes of spans and metrics.
@@ -109,6 +113,8 @@ pub mod attribute {
     pub const LOCAL_AGENT_ID: &str = "agent.id";
     /// Our own: the planner that runs the turn.
     pub const AGENT_PLANNER: &str = "agent.planner";
+    /// Our own: the tier of memory, `core` or `recall`.
+    pub const MEMORY_TIER: &str = "memory.tier";
     /// Our own: the turn.
     pub const TURN_ID: &str = "turn.id";
     /// Our own: the request from outside.

@@ -33,6 +33,7 @@ pub(super) async fn observe(State(face): State<Face>, mut request: Request, next
         { ROUTE } = route.as_str(),
         { STATUS } = tracing::field::Empty
     );
+    let span = span.guard(&context);
     let (trace_id, span_id) = log_ids(&context);
     let request_id = request_id(&context).map(str::to_owned);
     request.extensions_mut().insert(context);
@@ -44,7 +45,10 @@ pub(super) async fn observe(State(face): State<Face>, mut request: Request, next
             span.fail(error);
             tracing::warn!(%trace_id, %span_id, request_id, route, %method, status, %error, "a request failed");
         }
-        _ => tracing::debug!(%trace_id, %span_id, request_id, route, %method, status, "a request was answered"),
+        _ => {
+            span.end();
+            tracing::debug!(%trace_id, %span_id, request_id, route, %method, status, "a request was answered");
+        }
     }
     let labels = [("route", route), ("method", method.as_str().to_owned()), ("status", status.to_string())];
     metrics::counter!("beluga_http_requests_total", &labels).increment(1);

@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beluga_core::{BoxFuture, Exchange, Memory, MemoryOwner, MemoryQuery, Recollection, Result, StateStore, Tool};
+use beluga_core::{
+    BoxFuture, CallContext, Exchange, Memory, MemoryOwner, MemoryQuery, Recollection, Result, StateStore, Tool,
+};
 use beluga_runtime::{Activation, Activator, Address, Family, FamilyOptions, Ref, Spec, System};
 
 use super::actor::CoreActor;
 use super::message::{Block, Blocks, CoreProtocol, Edit, EditBlock, Forget, Read};
 use super::tools;
+use crate::memory::observe::{DELETE_MEMORY, LOAD_MEMORY, MemorySpan, UPSERT_MEMORY, context_of};
 
 /// How long an owner's actor stays in memory without a message.
 const IDLE_AFTER: Duration = Duration::from_secs(300);
@@ -24,6 +27,7 @@ pub struct CoreMemory {
     family: Family<CoreProtocol>,
     state: Arc<dyn StateStore>,
     supervisor: Address,
+    span: MemorySpan,
 }
 
 impl CoreMemory {
@@ -34,7 +38,7 @@ impl CoreMemory {
     pub async fn start(system: &System, state: Arc<dyn StateStore>) -> Result<Self> {
         let supervisor = crate::memory::supervisor(system).await?;
         let family = system.family("core_memory", FamilyOptions { idle_after: IDLE_AFTER, max_active: OWNERS_MAX });
-        Ok(Self { family, state, supervisor })
+        Ok(Self { family, state, supervisor, span: MemorySpan::new("core", system.random()) })
     }
 
     /// Returns `core_memory_append` and `core_memory_replace`: they edit the memory of whichever agent calls them.
@@ -56,7 +60,7 @@ impl CoreMemory {
     /// # Errors
     /// `invalid_input` if the block would grow too long.
     pub async fn append(&self, owner: &MemoryOwner, block: Block, text: String, key: Option<String>) -> Result<()> {
-        self.edit(owner, block, Edit::Append(text), key).await
+        self.edit(owner, block, Edit::Append(text), key, context_of(owner)).await
     }
 
     /// Replaces the one place of a block that reads `old`.
@@ -70,11 +74,21 @@ impl CoreMemory {
         (old, new): (String, String),
         key: Option<String>,
     ) -> Result<()> {
-        self.edit(owner, block, Edit::Replace { old, new }, key).await
+        self.edit(owner, block, Edit::Replace { old, new }, key, context_of(owner)).await
     }
 
-    async fn edit(&self, owner: &MemoryOwner, block: Block, edit: Edit, key: Option<String>) -> Result<()> {
-        self.owner(owner).ask(EditBlock { block, edit, key }).await.map(drop)
+    pub(super) async fn edit(
+        &self,
+        owner: &MemoryOwner,
+        block: Block,
+        edit: Edit,
+        key: Option<String>,
+        context: CallContext,
+    ) -> Result<()> {
+        let edit = async |context| {
+            self.owner(owner).ask(EditBlock { block, edit, key }).with_context(&context).await.map(drop)
+        };
+        self.span.record(UPSERT_MEMORY, owner, context, edit).await
     }
 
     fn owner(&self, owner: &MemoryOwner) -> Ref<CoreProtocol> {
@@ -115,8 +129,12 @@ impl Memory for CoreMemory {
     }
 
     fn load(&self, query: MemoryQuery) -> BoxFuture<'static, Result<String>> {
-        let actor = self.owner(&query.owner);
-        Box::pin(async move { Ok(prompt(&*actor.ask(Read).await?)) })
+        let memory = self.clone();
+        Box::pin(async move {
+            let MemoryQuery { owner, context, .. } = query;
+            let read = async |context| Ok(prompt(&*memory.owner(&owner).ask(Read).with_context(&context).await?));
+            memory.span.record(LOAD_MEMORY, &owner, context, read).await
+        })
     }
 
     /// Finds nothing: core memory is in the prompt already.
@@ -125,8 +143,11 @@ impl Memory for CoreMemory {
     }
 
     fn clear(&self, owner: MemoryOwner) -> BoxFuture<'static, Result<()>> {
-        let actor = self.owner(&owner);
-        Box::pin(async move { actor.ask(Forget).await })
+        let memory = self.clone();
+        Box::pin(async move {
+            let forget = async |context| memory.owner(&owner).ask(Forget).with_context(&context).await;
+            memory.span.record(DELETE_MEMORY, &owner, context_of(&owner), forget).await
+        })
     }
 }
 

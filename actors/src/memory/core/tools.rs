@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::handle::CoreMemory;
-use super::message::Block;
+use super::message::{Block, Edit};
 
 /// Makes both tools.
 pub(crate) fn all(memory: &CoreMemory) -> Vec<Arc<dyn Tool>> {
@@ -99,7 +99,8 @@ impl Tool for Append {
         let memory = self.memory.clone();
         Box::pin(async move {
             let AppendArguments { block, content } = parse(arguments)?;
-            memory.append(&owner(&cx), block, content, Some(cx.idempotency_key.to_string())).await?;
+            let key = Some(cx.idempotency_key.to_string());
+            memory.edit(&owner(&cx), block, Edit::Append(content), key, cx.call).await?;
             Ok(ToolOutput::text("Remembered."))
         })
     }
@@ -114,7 +115,8 @@ impl Tool for Replace {
         let memory = self.memory.clone();
         Box::pin(async move {
             let ReplaceArguments { block, old, new } = parse(arguments)?;
-            memory.replace(&owner(&cx), block, (old, new), Some(cx.idempotency_key.to_string())).await?;
+            let key = Some(cx.idempotency_key.to_string());
+            memory.edit(&owner(&cx), block, Edit::Replace { old, new }, key, cx.call).await?;
             Ok(ToolOutput::text("Replaced."))
         })
     }

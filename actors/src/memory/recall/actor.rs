@@ -8,6 +8,7 @@ use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSourc
 use serde_json::json;
 
 use super::message::{Forget, RecallProtocol, Save, Search};
+use crate::memory::observe::{MemorySpan, UPSERT_MEMORY};
 
 /// The most characters of one message that are indexed.
 const INDEXED_MAX_CHARS: usize = 16_384;
@@ -16,12 +17,13 @@ const INDEXED_MAX_CHARS: usize = 16_384;
 pub(crate) struct RecallActor {
     owner: MemoryOwner,
     messages: Arc<dyn MessageStore>,
+    span: MemorySpan,
     saved: Arc<AtomicU64>,
 }
 
 impl RecallActor {
-    pub(crate) fn new(owner: MemoryOwner, messages: Arc<dyn MessageStore>) -> Self {
-        Self { owner, messages, saved: Arc::default() }
+    pub(crate) fn new(owner: MemoryOwner, messages: Arc<dyn MessageStore>, span: MemorySpan) -> Self {
+        Self { owner, messages, span, saved: Arc::default() }
     }
 }
 
@@ -38,8 +40,9 @@ impl Actor for RecallActor {
 }
 
 impl Handler<Save> for RecallActor {
-    async fn handle(&mut self, Save(exchange): Save, _cx: &mut Cx<Self>) -> Result<()> {
-        self.messages.append(exchange.owner.clone(), entries(&exchange)).await?;
+    async fn handle(&mut self, Save(exchange): Save, cx: &mut Cx<Self>) -> Result<()> {
+        let append = async |_| self.messages.append(exchange.owner.clone(), entries(&exchange)).await;
+        self.span.record(UPSERT_MEMORY, &exchange.owner, cx.context().clone(), append).await?;
         self.saved.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

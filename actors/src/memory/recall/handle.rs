@@ -11,6 +11,7 @@ use super::actor::RecallActor;
 use super::message::{Forget, RecallProtocol, Save, Search};
 use super::tool::RecallSearch;
 use crate::memory::core::owner_key;
+use crate::memory::observe::{DELETE_MEMORY, MemorySpan, SEARCH_MEMORY, context_of};
 
 /// How long an owner's actor stays in memory without a message.
 const IDLE_AFTER: Duration = Duration::from_secs(300);
@@ -25,6 +26,7 @@ pub struct RecallMemory {
     family: Family<RecallProtocol>,
     messages: Arc<dyn MessageStore>,
     supervisor: Address,
+    span: MemorySpan,
 }
 
 impl RecallMemory {
@@ -35,7 +37,7 @@ impl RecallMemory {
     pub async fn start(system: &System, messages: Arc<dyn MessageStore>) -> Result<Self> {
         let supervisor = crate::memory::supervisor(system).await?;
         let family = system.family("recall_memory", FamilyOptions { idle_after: IDLE_AFTER, max_active: OWNERS_MAX });
-        Ok(Self { family, messages, supervisor })
+        Ok(Self { family, messages, supervisor, span: MemorySpan::new("recall", system.random()) })
     }
 
     /// Returns `recall_search`: it searches the memory of whichever agent calls it.
@@ -64,8 +66,11 @@ struct OwnerActivator {
 impl Activator<RecallProtocol> for OwnerActivator {
     fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<RecallProtocol>>> {
         let (owner, messages) = (self.owner.clone(), Arc::clone(&self.memory.messages));
-        let spec =
-            Spec::new(format!("recall.{key}"), move || RecallActor::new(owner.clone(), Arc::clone(&messages))).kept();
+        let span = self.memory.span.clone();
+        let spec = Spec::new(format!("recall.{key}"), move || {
+            RecallActor::new(owner.clone(), Arc::clone(&messages), span.clone())
+        })
+        .kept();
         let supervisor = self.memory.supervisor.clone();
         Box::pin(async move { Ok(Activation { supervisor, spec }) })
     }
@@ -75,7 +80,10 @@ impl Memory for RecallMemory {
     /// Hands the exchange to the owner's actor; it is indexed behind searches.
     fn save(&self, exchange: Exchange) -> BoxFuture<'static, Result<()>> {
         let actor = self.owner(&exchange.owner);
-        Box::pin(async move { actor.tell(Save(exchange)).await })
+        Box::pin(async move {
+            let context = exchange.context.clone();
+            actor.tell_with(Save(exchange), &context).await
+        })
     }
 
     /// Brings nothing into the prompt: the agent searches when it needs to.
@@ -84,12 +92,19 @@ impl Memory for RecallMemory {
     }
 
     fn search(&self, query: MemoryQuery) -> BoxFuture<'static, Result<Vec<Recollection>>> {
-        let actor = self.owner(&query.owner);
-        Box::pin(async move { actor.ask(Search(query)).await })
+        let memory = self.clone();
+        Box::pin(async move {
+            let (owner, context) = (query.owner.clone(), query.context.clone());
+            let search = async |context| memory.owner(&owner).ask(Search(query)).with_context(&context).await;
+            memory.span.record(SEARCH_MEMORY, &owner, context, search).await
+        })
     }
 
     fn clear(&self, owner: MemoryOwner) -> BoxFuture<'static, Result<()>> {
-        let actor = self.owner(&owner);
-        Box::pin(async move { actor.ask(Forget).await })
+        let memory = self.clone();
+        Box::pin(async move {
+            let forget = async |context| memory.owner(&owner).ask(Forget).with_context(&context).await;
+            memory.span.record(DELETE_MEMORY, &owner, context_of(&owner), forget).await
+        })
     }
 }

@@ -62,6 +62,7 @@ impl Tool for RecallSearch {
                 text: query,
                 limit: limit.unwrap_or(RESULTS_DEFAULT).min(RESULTS_MAX),
                 session: None,
+                context: cx.call,
             };
             let found = memory.search(query).await?;
             if found.is_empty() {

@@ -37,9 +37,9 @@ impl TimeShares {
 }
 
 impl Turn {
-    /// Returns the context of a question to the model.
-    pub(super) fn model_context(&self) -> CallContext {
-        self.shares.map_or_else(|| self.context.child(), |shares| self.context.allot(time::now(), shares.model))
+    /// Returns the context of a question to the model that is asked within one of the turn's.
+    pub(super) fn model_context(&self, within: &CallContext) -> CallContext {
+        self.shares.map_or_else(|| within.child(), |shares| within.allot(time::now(), shares.model))
     }
 
     /// Returns the context the tools of one round share.

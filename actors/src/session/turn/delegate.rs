@@ -58,7 +58,7 @@ impl Turn {
         let mut invoke = Invoke::new((*self.input).clone())
             .with_session(session)
             .with_idempotency_key(intent.key.as_str())
-            .with_context(self.model_context())
+            .with_context(self.model_context(&self.context))
             .cancel_on_drop(true);
         invoke.history = self.past_for(handoff);
         invoke.hops = self.hops + 1;

@@ -53,7 +53,7 @@ impl Turn {
 
     /// Shows and records an answer of the application; calls in flight get the error as their result.
     async fn answer_instead(&self, answer: &str, why: &Error) -> Result<()> {
-        let port = step::Port::of(self, self.half.clone());
+        let port = step::Port::of(self, self.context.clone(), self.half.clone());
         let between = if self.half.iter().all(|shown| shown.thinking) { "" } else { BETWEEN };
         let told = port.show(&format!("{between}{answer}"), false).await;
         let (shown, journal_failure) = port.finish();

@@ -9,6 +9,7 @@ mod budget;
 mod delegate;
 mod hooked;
 mod prompt;
+mod spans;
 mod step;
 mod tools;
 
@@ -21,9 +22,9 @@ use beluga_core::{
     AgentName, BoxFuture, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
     ResponseFormat, Result, SyncLevel, ToolDefinition, TurnId, Usage,
 };
-use beluga_runtime::telemetry::names::{attribute, operation};
-use beluga_runtime::telemetry::{Hop, HopKind, Identity};
-use beluga_runtime::{JobCx, ReplyPort, hop, time};
+use beluga_runtime::telemetry::HopGuard;
+use beluga_runtime::telemetry::names::attribute;
+use beluga_runtime::{JobCx, ReplyPort, time};
 
 use super::actor::RESUMES_MAX;
 use super::directory::{SessionKey, Shared};
@@ -101,7 +102,7 @@ pub(crate) struct Turn {
     observations: Arc<[Observation]>,
     /// What was shown of a step that failed: a hook's answer goes on after it.
     half: Vec<Shown>,
-    span: Hop,
+    span: HopGuard,
 }
 
 /// Why a turn cannot go on.
@@ -221,7 +222,7 @@ impl Turn {
     }
 
     fn new(setup: TurnSetup, spec: Arc<AgentSpec>, input: Arc<ChatMessage>, scope: JobCx) -> Box<Self> {
-        let (context, span) = open_span(&setup, &spec);
+        let (context, span) = spans::open(&setup, &spec);
         let beginning = setup.log.read(History::beginning);
         Box::new(Self {
             log: setup.log,
@@ -274,7 +275,10 @@ impl Turn {
                 }
             }
             Err(Halt::Turn(error)) => Box::pin(self.fail(error)).await,
-            Err(Halt::Journal(error)) => Err(error),
+            Err(Halt::Journal(error)) => {
+                self.span.fail(&error);
+                Err(error)
+            }
         }
     }
 
@@ -301,10 +305,11 @@ impl Turn {
 
     /// Asks the planner, which asks the model; what it says is shown as it comes.
     async fn plan(&mut self) -> Result<Step, Halt> {
+        let (context, span) = self.plan_span();
         let asked = time::now();
         let (planned, (shown, journal_failure)) = {
-            let port = step::Port::new(&*self);
-            let state = self.state();
+            let port = step::Port::new(&*self, context.clone());
+            let state = self.state(context);
             let planned = if self.observations.is_empty() {
                 self.spec.planner.plan(&state, &port).await
             } else {
@@ -313,6 +318,8 @@ impl Turn {
             (planned, port.finish())
         };
         let took = time::now().saturating_duration_since(asked);
+        span.settle(&planned);
+        drop(span);
         if let Some(error) = journal_failure {
             return Err(Halt::Journal(error));
         }
@@ -353,7 +360,7 @@ impl Turn {
         Ok(Step { answered: Answered { message, shown, intents, usage_number, took_ms }, finish })
     }
 
-    fn state(&self) -> PlannerState {
+    fn state(&self, context: CallContext) -> PlannerState {
         PlannerState {
             input: Arc::clone(&self.input),
             system: self.system.clone(),
@@ -363,7 +370,7 @@ impl Turn {
             iteration: self.steps,
             options: self.options(),
             metadata: self.metadata.clone(),
-            context: self.context.clone(),
+            context,
         }
     }
 
@@ -455,7 +462,9 @@ impl Turn {
         self.span.record(attribute::USAGE_OUTPUT_TOKENS, self.usage.output_tokens);
         let number = self.log.number(&self.turn, &self.agent).await?;
         records.push(Record::TurnEnded { number, outcome, usage: self.usage });
-        self.log.append(&self.turn, &self.agent, records, SyncLevel::Disk, Mark::Close).await
+        self.log.append(&self.turn, &self.agent, records, SyncLevel::Disk, Mark::Close).await?;
+        self.span.end();
+        Ok(())
     }
 
     fn out_of_iterations(&self) -> Error {
@@ -477,25 +486,6 @@ impl Turn {
         let error = if text.is_empty() { error } else { error.with(PARTIAL, text) };
         Halt::Turn(error.with("agent", &self.agent))
     }
-}
-
-/// Opens the span of the turn; what the turn calls has it as its parent.
-fn open_span(setup: &TurnSetup, spec: &AgentSpec) -> (CallContext, Hop) {
-    let identity = Identity::child_of(&setup.context, setup.shared.system.random());
-    hop!(
-        setup.context.clone(),
-        identity,
-        HopKind::Internal,
-        format!("{} {}", operation::INVOKE_AGENT, setup.agent),
-        { attribute::OPERATION_NAME } = operation::INVOKE_AGENT,
-        { attribute::AGENT_NAME } = setup.agent.as_str(),
-        { attribute::LOCAL_AGENT_ID } = setup.agent.as_str(),
-        { attribute::AGENT_PLANNER } = spec.planner.name(),
-        { attribute::CONVERSATION_ID } = setup.key.id.as_str(),
-        { attribute::TURN_ID } = setup.turn.as_str(),
-        { attribute::USAGE_INPUT_TOKENS } = tracing::field::Empty,
-        { attribute::USAGE_OUTPUT_TOKENS } = tracing::field::Empty
-    )
 }
 
 /// Returns whole milliseconds, as records keep them.

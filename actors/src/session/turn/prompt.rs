@@ -36,6 +36,7 @@ impl Turn {
                 text: self.input.text(),
                 limit: MEMORY_RESULTS_MAX,
                 session: None,
+                context: share.child(),
             };
             match time::within(&share, memory.load(query)).await.and_then(|loaded| loaded) {
                 Ok(text) if text.is_empty() => {}

@@ -20,18 +20,20 @@ pub(super) const ANSWER_MAX_BYTES: usize = 5 * 1024 * 1024 / 2;
 /// The model as the planner of a turn sees it.
 pub(super) struct Port<'a> {
     turn: &'a Turn,
+    context: CallContext,
     shown: Mutex<Vec<Shown>>,
     journal_failure: Mutex<Option<Error>>,
 }
 
 impl<'a> Port<'a> {
-    pub(super) fn new(turn: &'a Turn) -> Self {
-        Self::of(turn, Vec::new())
+    /// Makes a port whose calls are made in a context of the turn's.
+    pub(super) fn new(turn: &'a Turn, context: CallContext) -> Self {
+        Self::of(turn, context, Vec::new())
     }
 
     /// Makes a port that goes on after what was shown.
-    pub(super) fn of(turn: &'a Turn, shown: Vec<Shown>) -> Self {
-        Self { turn, shown: Mutex::new(shown), journal_failure: Mutex::default() }
+    pub(super) fn of(turn: &'a Turn, context: CallContext, shown: Vec<Shown>) -> Self {
+        Self { turn, context, shown: Mutex::new(shown), journal_failure: Mutex::default() }
     }
 
     /// Returns what was shown, and the error if the journal failed meanwhile.
@@ -115,7 +117,7 @@ impl ModelPort for Port<'_> {
         // Shared before there is a future, which would keep room for it.
         let request = Arc::new(request);
         Box::pin(async move {
-            let share = self.turn.model_context();
+            let share = self.turn.model_context(&self.context);
             let answered = time::within(&share, self.ask(request, share.clone())).await.and_then(|answer| answer);
             self.turn.told_of_share(answered, &share)
         })

@@ -1,6 +1,6 @@
 //! Messages beside the laws: forgetting in steps, and text of any kind.
 
-use beluga_core::{AgentName, MemoryOwner, MemoryQuery, Recollection, Role, SessionId, TurnId};
+use beluga_core::{AgentName, CallContext, MemoryOwner, MemoryQuery, Recollection, Role, SessionId, TurnId};
 use proptest::prelude::*;
 
 use super::*;
@@ -21,7 +21,7 @@ pub(super) fn entry(n: u64, text: &str) -> Recollection {
 }
 
 fn query(agent: &str, text: &str) -> MemoryQuery {
-    MemoryQuery { owner: owner(agent), text: text.to_owned(), limit: 10, session: None }
+    MemoryQuery { owner: owner(agent), text: text.to_owned(), limit: 10, session: None, context: CallContext::new() }
 }
 
 #[tokio::test]
