@@ -14,6 +14,7 @@ pub mod config;
 mod embed;
 pub mod node;
 pub mod telemetry;
+pub mod testkit;
 
 pub use embed::in_memory;
 
@@ -22,8 +23,6 @@ pub use beluga_core as core;
 pub use beluga_providers as providers;
 pub use beluga_runtime as runtime;
 pub use beluga_transports as transports;
-
-pub use beluga_actors::testkit;
 
 /// What a program that has agents starts with: `use beluga::prelude::*;`.
 pub mod prelude {

@@ -12,6 +12,7 @@
 mod budget;
 mod conversation;
 mod crash;
+mod doubles;
 mod events;
 mod handoff;
 mod hooks;

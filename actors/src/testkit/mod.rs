@@ -11,16 +11,33 @@
 //! | [`RecordedModel`] | a real model's answers, recorded once and replayed strictly |
 //! | [`CountingTool`] | how often, and with what, a tool was called |
 //! | [`FunctionTool`](crate::tool::typed::FunctionTool) | a tool made of a closure |
+//! | [`FunctionPlanner`] | a planner made of a closure |
+//! | [`FixedMemory`] | a memory tier with a fixed text, that notes what it saves |
+//! | [`FaultyJournal`], [`FaultyState`], [`FaultyMessages`] | stores that fail, hang, lose, damage or delay what [`Faults`] say |
+//! | [`Items`] | a stream made by hand |
+//! | [`RuntimeHost`](beluga_runtime::RuntimeHost) | time and randomness, on paused time and with a seed |
+//!
+//! Actors are killed, paused and probed with [`beluga_runtime::testkit`].
 
 mod answer;
 mod counting;
+mod faults;
 mod function;
+mod items;
 mod lawful;
+mod memory;
+mod planner;
 mod recorded;
 mod scripted;
+mod stores;
 
 pub use answer::Answer;
 pub use counting::{CountedCall, CountingTool};
+pub use faults::{Faults, StoreCall};
 pub use function::FunctionModel;
+pub use items::Items;
+pub use memory::FixedMemory;
+pub use planner::FunctionPlanner;
 pub use recorded::{RecordedCall, RecordedModel, Recording};
 pub use scripted::ScriptedModel;
+pub use stores::{FaultyJournal, FaultyMessages, FaultyState};
