@@ -92,6 +92,10 @@ fn agents_tree_health_and_metrics_answer() {
     assert_eq!(agents["agents"][0]["name"], "assistant");
     let tools = agents["agents"][0]["tools"].as_array().unwrap();
     assert!(tools.iter().any(|tool| tool == "calculator"), "{tools:?}");
+    let card = &agents["agents"][0]["card"];
+    assert_eq!((&card["id"], &card["model"]["provider"]), (&json!("assistant"), &json!("beluga.offline")));
+    let calculator = card["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "calculator").unwrap();
+    assert_eq!(calculator["input_schema"]["type"], "object");
     node.invoke(&json!({"input": "What is 1 + 1?"}));
     let tree = node.get("/api/v1/tree").json().to_string();
     for kind in ["providers", "tools", "agents", "memory"] {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use beluga_actors::agent::{Agent, Persona};
 use beluga_actors::session::Invoke;
 use beluga_actors::testkit::{Answer, ScriptedModel};
 use beluga_actors::tool::typed::FunctionTool;
-use beluga_core::{Code, Effect, Error, Event, Result, Role, ToolContext, ToolOutcome, Usage};
+use beluga_core::{ChatModel, Code, Effect, Error, Event, HandoffMode, Result, Role, ToolContext, ToolOutcome, Usage};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -341,5 +342,38 @@ async fn an_invoke_hears_the_end_of_a_fast_model() {
     let (node, model) = (Node::start().await, ScriptedModel::new([Answer::pieces(pieces.clone())]));
     let agent = node.agent(&model, |agent| agent).await;
     assert_eq!(agent.ask("go").await.unwrap().result, pieces.concat());
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agents_card_says_what_it_is_and_can_do() {
+    let node = Node::start().await;
+    let model = ScriptedModel::new([]);
+    let persona = Persona { role: "a librarian".into(), goal: "find books".into(), ..Persona::default() };
+    let agent = node
+        .agent(&model, |agent| {
+            agent
+                .description("Knows the library.")
+                .persona(persona)
+                .instructions("Never tell this.")
+                .tool(shout("shout", Effect::Pure, &Witness::default()))
+                .handoff("billing", HandoffMode::Return)
+        })
+        .await;
+    let card = agent.card().unwrap();
+    assert_eq!((card.id.as_str(), card.description.as_str()), ("assistant", "Knows the library."));
+    assert_eq!((card.role.as_str(), card.model.clone()), ("a librarian", model.info()));
+    assert_eq!((card.tools.len(), card.tools[0].name.as_str()), (1, "shout"));
+    assert_eq!(card.tools[0].description, "Shouts a word.");
+    assert_eq!(card.tools[0].input_schema["properties"]["word"]["type"], "string");
+    assert_eq!((card.handoffs[0].to.as_str(), card.handoffs[0].mode), ("billing", HandoffMode::Return));
+    let json = serde_json::to_string(&card).unwrap();
+    assert!(!json.contains("Never tell this."), "{json}");
+    assert_eq!(serde_json::from_str::<beluga_actors::agent::Card>(&json).unwrap(), card);
+    let plain = Agent::builder("assistant").model(model).build(&node.agents).await.unwrap();
+    node.agents.replace(plain).unwrap();
+    assert!(agent.card().unwrap().tools.is_empty(), "the definition in force");
+    node.agents.remove(agent.name()).unwrap();
+    assert_eq!(agent.card().unwrap_err().code(), Code::NotFound);
     node.stop().await;
 }

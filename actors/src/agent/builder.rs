@@ -199,14 +199,16 @@ impl AgentBuilder {
                 HandoffDraft::Ready(handoff) => *handoff,
             });
         }
-        let persona = self.persona.map(|persona| persona.prompt()).unwrap_or_default();
+        let persona = self.persona.unwrap_or_default();
+        let who = persona.prompt();
         let preamble: Vec<&str> =
-            [persona.as_str(), self.instructions.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+            [who.as_str(), self.instructions.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
         Ok(AgentSpec {
             preamble: preamble.join("\n\n"),
             definitions: tools.iter().map(|tool| tool.definition().clone()).collect(),
             name,
             description: self.description,
+            persona,
             model,
             tools,
             handoffs,

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::actor::{AgentActor, AgentsActor};
+use super::card::Card;
 use super::handoff::HandoffNotice;
 use super::message::{AcceptHandoff, AgentProtocol};
 use super::output::AskOutput;
@@ -50,6 +51,14 @@ impl AgentRef {
     /// `not_found` if the agent was removed.
     pub fn spec(&self) -> Result<Arc<AgentSpec>> {
         self.shared.agents.spec(&self.name)
+    }
+
+    /// Returns what the agent is and can do, by the definition in force.
+    ///
+    /// # Errors
+    /// `not_found` if the agent was removed.
+    pub fn card(&self) -> Result<Card> {
+        self.spec().map(|spec| spec.card())
     }
 
     /// Asks a question: `agent.ask("…").await?` gives the whole answer.

@@ -9,6 +9,7 @@
 
 mod actor;
 mod builder;
+mod card;
 mod handle;
 mod handoff;
 mod hooks;
@@ -20,6 +21,7 @@ mod spec;
 mod table;
 
 pub use builder::{Agent, AgentBuilder};
+pub use card::{Card, HandoffCard, ToolCard};
 pub use handle::{AgentRef, Agents, Ask};
 pub use handoff::{HANDOFFS_MAX, Handoff, HandoffNotice, TRANSFER_PREFIX};
 pub use hooks::{AgentHooks, TurnNotice};

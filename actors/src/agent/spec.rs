@@ -7,6 +7,7 @@ use beluga_core::{AgentName, ChatModel, GenerateOptions, Memory, ToolDefinition}
 
 use super::handoff::Handoff;
 use super::hooks::AgentHooks;
+use super::persona::Persona;
 use super::planner::Planner;
 use crate::tool::ToolRef;
 
@@ -25,6 +26,8 @@ pub struct AgentSpec {
     pub description: String,
     /// The model it thinks with.
     pub model: Arc<dyn ChatModel>,
+    /// Who it is.
+    pub persona: Persona,
     /// The stable head of its system prompt: persona, then instructions.
     pub preamble: String,
     /// The tools it may use.

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
+use beluga_actors::agent::Card;
 use beluga_core::{AgentName, Error};
 use serde::Serialize;
 
@@ -15,23 +16,30 @@ use super::problem::Answer;
 /// The agents of a node.
 #[derive(Debug, Serialize)]
 pub(super) struct AgentList {
-    agents: Vec<AgentCard>,
+    agents: Vec<Listed>,
 }
 
 #[derive(Debug, Serialize)]
-struct AgentCard {
+struct Listed {
     name: AgentName,
     description: String,
+    /// The names of the tools; what they take is on the card.
     tools: Vec<String>,
+    card: Card,
 }
 
 /// `GET /api/v1/agents`
 pub(super) async fn agents(State(face): State<Face>) -> Json<AgentList> {
-    let cards = face.0.agents.list().into_iter().filter_map(|agent| {
+    let listed = face.0.agents.list().into_iter().filter_map(|agent| {
         let spec = agent.spec().ok()?;
-        Some(AgentCard { name: agent.name().clone(), description: spec.description.clone(), tools: spec.tool_names() })
+        Some(Listed {
+            name: agent.name().clone(),
+            description: spec.description.clone(),
+            tools: spec.tool_names(),
+            card: spec.card(),
+        })
     });
-    Json(AgentList { agents: cards.collect() })
+    Json(AgentList { agents: listed.collect() })
 }
 
 /// `GET /api/v1/tree`
