@@ -3,11 +3,13 @@
 //! The ground holds slots weakly, a slot holds the ground strongly and its children strongly; so nothing keeps itself alive.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use beluga_core::{CallContext, Result};
+use parking_lot::Mutex;
 
 use crate::dead_letter::{DeadLetter, DeadLetters, DeadReason};
 use crate::envelope::Head;
@@ -34,6 +36,8 @@ pub(crate) struct Ground {
     pub(crate) root: OnceLock<Weak<Slot>>,
     next_id: AtomicU64,
     killed: AtomicU64,
+    /// How often actors of a kind were built anew.
+    restarts: Mutex<BTreeMap<&'static str, u64>>,
     index: Names<Weak<Slot>>,
     pub(crate) groups: Groups<u64, Weak<Slot>>,
     pub(crate) topics: Topics<u64>,
@@ -55,6 +59,7 @@ impl Ground {
             root: OnceLock::new(),
             next_id: AtomicU64::new(1),
             killed: AtomicU64::new(0),
+            restarts: Mutex::default(),
             index: Names::default(),
             groups: Groups::new(),
             topics: Topics::new(),
@@ -72,6 +77,15 @@ impl Ground {
 
     pub(crate) fn killed(&self) -> u64 {
         self.killed.load(Ordering::Relaxed)
+    }
+
+    /// Counts an actor that is built anew.
+    pub(crate) fn count_restart(&self, kind: &'static str) {
+        *self.restarts.lock().entry(kind).or_default() += 1;
+    }
+
+    pub(crate) fn restarts(&self) -> BTreeMap<&'static str, u64> {
+        self.restarts.lock().clone()
     }
 
     /// Enters a name.

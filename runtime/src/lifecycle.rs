@@ -25,11 +25,25 @@ pub trait Lifecycle: Send + Sync + 'static {
     /// Returns its name, for errors and the health report.
     fn name(&self) -> &str;
 
-    /// Starts it; ready means it serves. Dropping the future gives up.
-    fn start(&self) -> BoxFuture<'_, Result<()>>;
+    /// Starts it; ready means it serves. Dropping the future gives up. Nothing by default: it runs already.
+    fn start(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
-    /// Stops it; called only after a start that succeeded.
-    fn stop(&self) -> BoxFuture<'_, Result<()>>;
+    /// Stops it; called only after a start that succeeded. Nothing by default.
+    fn stop(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Returns the most time it has to start or to stop; that of the set if it names none.
+    fn time_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Returns whether the process is to be started anew when it is unhealthy: whether liveness hangs on it.
+    fn is_vital(&self) -> bool {
+        false
+    }
 
     /// Returns how it is. Healthy unless it knows better.
     fn health(&self) -> BoxFuture<'_, Health> {
@@ -55,6 +69,7 @@ pub struct Health {
     /// How it is.
     pub state: HealthState,
     /// Why; empty if there is nothing to say.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Calendar time of the check, milliseconds since 1970 UTC.
     pub at_ms: u64,
@@ -66,6 +81,18 @@ impl Health {
     pub fn new(state: HealthState, message: impl Into<String>) -> Self {
         let since = time::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { state, message: message.into(), at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// Makes a report of a part that does some of its work.
+    #[must_use]
+    pub fn degraded(message: impl Into<String>) -> Self {
+        Self::new(HealthState::Degraded, message)
+    }
+
+    /// Makes a report of a part that does not work.
+    #[must_use]
+    pub fn unhealthy(message: impl Into<String>) -> Self {
+        Self::new(HealthState::Unhealthy, message)
     }
 
     /// Makes a report without a complaint.
@@ -86,31 +113,32 @@ pub struct HealthReport {
 
 /// An ordered set of parts.
 pub struct Lifecycles {
-    parts: Vec<Arc<dyn Lifecycle>>,
+    parts: Mutex<Vec<Arc<dyn Lifecycle>>>,
     timeout: Duration,
     /// How many parts, from the first, are running.
     running: Mutex<usize>,
 }
 
 impl Lifecycles {
-    /// Makes an empty set; each part gets `timeout` to start and to stop.
+    /// Makes an empty set; each part gets `timeout` to start and to stop, unless it names
+    /// a limit of its own.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        Self { parts: Vec::new(), timeout, running: Mutex::new(0) }
+        Self { parts: Mutex::default(), timeout, running: Mutex::new(0) }
     }
 
-    /// Adds a part, to be started after those before it.
-    pub fn add(&mut self, part: Arc<dyn Lifecycle>) {
-        self.parts.push(part);
+    /// Adds a part, to be started after those before it by the next [`start`](Self::start).
+    pub fn add(&self, part: Arc<dyn Lifecycle>) {
+        self.parts.lock().push(part);
     }
 
-    /// Starts all parts in order. If one fails, those already started are stopped in reverse.
+    /// Starts all parts that do not run yet, in order. If one fails, all that run are stopped in reverse.
     ///
     /// # Errors
     /// The error of the part that failed, `timeout`, or `internal` if it panicked, with the key `part`.
     pub async fn start(&self) -> Result<()> {
         let first = *self.running.lock();
-        for part in self.parts.iter().skip(first) {
+        for part in self.list().iter().skip(first) {
             if let Err(error) = self.bounded(part, part.start()).await {
                 if let Err(second) = self.stop().await {
                     tracing::warn!(error = %second, "a part did not stop after a failed start");
@@ -129,7 +157,7 @@ impl Lifecycles {
     pub async fn stop(&self) -> Result<()> {
         let mut first = Ok(());
         while let Some(part) = self.last_running() {
-            if let Err(error) = self.bounded(part, part.stop()).await {
+            if let Err(error) = self.bounded(&part, part.stop()).await {
                 match first {
                     Ok(()) => first = Err(error),
                     Err(_) => tracing::warn!(%error, "a part did not stop"),
@@ -141,7 +169,16 @@ impl Lifecycles {
 
     /// Asks all parts at once for their health. One that does not answer within [`HEALTH_TIMEOUT`] is unhealthy.
     pub async fn health(&self) -> HealthReport {
-        let checks = self.parts.iter().map(|part| async move {
+        Self::ask(self.list()).await
+    }
+
+    /// Asks the vital parts alone: an unhealthy one means that the process is to be started anew.
+    pub async fn liveness(&self) -> HealthReport {
+        Self::ask(self.list().into_iter().filter(|part| part.is_vital()).collect()).await
+    }
+
+    async fn ask(parts: Vec<Arc<dyn Lifecycle>>) -> HealthReport {
+        let checks = parts.iter().map(|part| async move {
             let health = bounded(part.name(), HEALTH_TIMEOUT, part.health().map(Ok)).await;
             let health = health.unwrap_or_else(|error| Health::new(HealthState::Unhealthy, error.to_string()));
             (part.name().to_owned(), health)
@@ -152,14 +189,18 @@ impl Lifecycles {
     }
 
     /// Takes the last running part out of the running ones.
-    fn last_running(&self) -> Option<&Arc<dyn Lifecycle>> {
+    fn last_running(&self) -> Option<Arc<dyn Lifecycle>> {
         let mut running = self.running.lock();
         *running = running.checked_sub(1)?;
-        self.parts.get(*running)
+        self.parts.lock().get(*running).cloned()
+    }
+
+    fn list(&self) -> Vec<Arc<dyn Lifecycle>> {
+        self.parts.lock().clone()
     }
 
     async fn bounded(&self, part: &Arc<dyn Lifecycle>, work: BoxFuture<'_, Result<()>>) -> Result<()> {
-        bounded(part.name(), self.timeout, work).await
+        bounded(part.name(), part.time_limit().unwrap_or(self.timeout), work).await
     }
 }
 
@@ -171,7 +212,8 @@ impl Default for Lifecycles {
 
 impl std::fmt::Debug for Lifecycles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.parts.iter().map(|part| part.name()).collect();
+        let parts = self.list();
+        let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
         f.debug_struct("Lifecycles").field("parts", &names).field("running", &*self.running.lock()).finish()
     }
 }
@@ -215,6 +257,14 @@ mod tests {
             self.name
         }
 
+        fn time_limit(&self) -> Option<Duration> {
+            (self.name == "slow").then_some(PART_TIMEOUT * 3)
+        }
+
+        fn is_vital(&self) -> bool {
+            self.name == "a"
+        }
+
         fn start(&self) -> BoxFuture<'_, Result<()>> {
             Box::pin(async {
                 if self.mood == Mood::FailsToStart {
@@ -249,7 +299,7 @@ mod tests {
     }
 
     fn set(parts: &[(&'static str, Mood)]) -> (Lifecycles, Arc<Mutex<Vec<String>>>) {
-        let (mut set, log) = (Lifecycles::default(), Arc::new(Mutex::new(Vec::new())));
+        let (set, log) = (Lifecycles::default(), Arc::new(Mutex::new(Vec::new())));
         for (name, mood) in parts {
             set.add(Arc::new(Part { name, mood: *mood, log: Arc::clone(&log) }));
         }
@@ -271,6 +321,25 @@ mod tests {
         let error = set.start().await.unwrap_err();
         assert_eq!((error.code(), error.get("part")), (Code::Config, Some("c")));
         assert_eq!(*log.lock(), ["start a", "start b", "stop b", "stop a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_comes_later_stops_first_and_within_its_own_limit() {
+        let (set, log) = set(&[("a", Mood::Fine)]);
+        set.start().await.unwrap();
+        set.add(Arc::new(Part { name: "slow", mood: Mood::HangsOnStop, log: Arc::clone(&log) }));
+        set.start().await.unwrap();
+        let started = time::now();
+        assert_eq!(set.stop().await.unwrap_err().code(), Code::Timeout);
+        assert_eq!(time::now() - started, PART_TIMEOUT * 3);
+        assert_eq!(*log.lock(), ["start a", "start slow", "stop slow", "stop a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_vital_parts_decide_whether_a_process_lives() {
+        let (set, _) = set(&[("a", Mood::Fine), ("b", Mood::Panics)]);
+        assert_eq!((set.liveness().await.state, set.liveness().await.parts.len()), (HealthState::Healthy, 1));
+        assert_eq!(set.health().await.state, HealthState::Unhealthy);
     }
 
     #[tokio::test(start_paused = true)]

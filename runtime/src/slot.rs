@@ -165,6 +165,12 @@ impl Slot {
         &self.name
     }
 
+    /// Counts that the actor is built anew.
+    pub(crate) fn count_restart(&self) {
+        self.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        self.ground.count_restart(self.kind);
+    }
+
     pub(crate) fn kind(&self) -> &'static str {
         self.kind
     }

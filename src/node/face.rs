@@ -1,15 +1,17 @@
 //! The HTTP face of a node: where it listens, who may, and how it closes.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use beluga_actors::agent::Agents;
-use beluga_core::{Error, Result, SecretString};
-use beluga_providers::sqlite::Sqlite;
+use beluga_core::{BoxFuture, Error, Result, SecretString};
 use beluga_runtime::telemetry::Sampler;
-use beluga_runtime::time;
+use beluga_runtime::{Health, Lifecycle, System, time};
 use beluga_transports::http::{Face, FaceSettings, Listener, Readiness, Server, ServerSettings};
+use parking_lot::Mutex;
 
+use super::parts::MARGIN;
 use super::start::Node;
 use crate::config::{Config, Environment, JournalKind, parse_addr};
 use crate::telemetry::{Metrics, Telemetry};
@@ -66,11 +68,16 @@ impl Listen {
     }
 }
 
-/// The face while it listens.
-#[derive(Debug)]
-pub(super) struct OpenFace {
+/// The face as a part of the node: it listens from its start to its stop.
+struct FacePart {
     face: Face,
-    listener: Listener,
+    system: System,
+    agents: Agents,
+    /// How long running turns may take to end.
+    grace: Duration,
+    /// Bound, until it is started.
+    server: Mutex<Option<Server>>,
+    listener: OnceLock<Listener>,
 }
 
 impl Node {
@@ -78,9 +85,9 @@ impl Node {
     ///
     /// # Errors
     /// `config` if the address cannot be used, or lies beyond loopback without a token and without `insecure`;
-    /// `conflict` if the node listens already.
+    /// `conflict` if the node listens already. A listener that does not start ends the node.
     pub async fn listen(&mut self, listen: Listen) -> Result<String> {
-        if self.face.is_some() {
+        if self.is_listening {
             return Err(Error::conflict("the node listens already"));
         }
         let loopback = listen.address.ip().to_canonical().is_loopback();
@@ -108,62 +115,78 @@ impl Node {
         if let Some(metrics) = listen.metrics {
             face = face.with_metrics(move || metrics.render());
         }
-        let listener = Listener::start(&self.system, "http", server, face.router(), CONNECTION_GRACE).await?;
+        let part = FacePart {
+            face,
+            system: self.system.clone(),
+            agents: self.agents.clone(),
+            grace: self.config.limits.shutdown_grace.get(),
+            server: Mutex::new(Some(server)),
+            listener: OnceLock::new(),
+        };
+        self.parts.add(Arc::new(part));
+        self.parts.start().await?;
+        self.is_listening = true;
         self.directory.publish(&url)?;
-        self.face = Some(OpenFace { face, listener });
         Ok(url)
     }
 
     fn readiness(&self) -> Readiness {
-        let readiness = Readiness::default();
-        match (&self.sqlite, self.config.journal.kind) {
-            (Some(sqlite), _) => {
-                let sqlite = sqlite.clone();
-                readiness
-                    .check("journal", move || {
-                        let health = journal_health(&sqlite);
-                        Box::pin(async move { health })
-                    })
-                    .note("journal", "sqlite: sessions stay on this node")
-            }
-            (None, JournalKind::Memory | JournalKind::Sqlite) => {
-                readiness.note("journal", "memory: sessions end with the process")
-            }
-        }
-    }
-}
-
-fn journal_health(sqlite: &Sqlite) -> Result<()> {
-    let health = sqlite.health();
-    if health.is_healthy() {
-        return Ok(());
-    }
-    Err(Error::unavailable(format!("the journal does not write: {:?}", health.state)))
-}
-
-impl OpenFace {
-    /// Refuses new turns, waits for running ones, ends the streams and the listener.
-    pub(super) async fn shutdown(self, agents: &Agents, grace: Duration) {
-        self.face.drain();
-        let idle = async {
-            while running_turns(agents) > 0 {
-                time::sleep(DRAIN_POLL).await;
-            }
+        let note = match self.config.journal.kind {
+            JournalKind::Sqlite => "sqlite: sessions stay on this node",
+            JournalKind::Memory => "memory: sessions end with the process",
         };
-        if time::timeout(grace, idle).await.is_err() {
-            tracing::warn!("turns still run after the grace; the next start takes them up again");
-        }
-        self.face.close();
-        self.listener.stop().await;
+        Readiness::of(&self.parts).note("journal", note)
+    }
+}
+
+impl Lifecycle for FacePart {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let server = self.server.lock().take().ok_or_else(|| Error::conflict("the face was started before"))?;
+            let router = self.face.router();
+            let listener = Listener::start(&self.system, "http", server, router, CONNECTION_GRACE).await?;
+            self.listener.set(listener).map_err(|_| Error::conflict("the face was started before"))
+        })
+    }
+
+    /// Refuses new turns, waits for running ones, ends the streams and the listener.
+    fn stop(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.face.drain();
+            let idle = async {
+                while running_turns(&self.agents) > 0 {
+                    time::sleep(DRAIN_POLL).await;
+                }
+            };
+            if time::timeout(self.grace, idle).await.is_err() {
+                tracing::warn!("turns still run after the grace; the next start takes them up again");
+            }
+            self.face.close();
+            if let Some(listener) = self.listener.get() {
+                listener.stop().await;
+            }
+            Ok(())
+        })
+    }
+
+    fn time_limit(&self) -> Option<Duration> {
+        Some(self.grace + CONNECTION_GRACE + MARGIN)
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        let draining = self.face.is_draining();
+        let health = if draining { Health::unhealthy("no new turns are taken") } else { Health::healthy() };
+        Box::pin(std::future::ready(health))
     }
 }
 
 /// Counts the turns that run, as the tree shows them.
 fn running_turns(agents: &Agents) -> usize {
-    let Ok(tree) = agents.system().snapshot() else { return 0 };
-    let mut turns = 0;
-    tree.visit(&mut |node| turns += usize::from(node.kind == "turn"));
-    turns
+    agents.system().census().ok().and_then(|census| census.jobs.get("turn").copied()).unwrap_or(0)
 }
 
 /// Returns the URL others on this machine use.

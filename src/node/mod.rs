@@ -12,6 +12,7 @@ mod face;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod models;
+mod parts;
 mod registry;
 mod reload;
 mod start;

@@ -1,28 +1,23 @@
 //! Puts a node together, and takes it apart in order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use beluga_actors::agent::Agents;
 use beluga_actors::memory::{CoreMemory, RecallMemory};
 use beluga_actors::model::Models;
-use beluga_actors::session::Settings;
+use beluga_actors::session::{Settings, Stores};
 use beluga_actors::tool::ToolSettings as ActorSettings;
 use beluga_core::{Host, Result};
-use beluga_providers::sqlite::Sqlite;
-use beluga_runtime::System;
+use beluga_runtime::{Lifecycles, System};
 
 use super::agents::{self, Memories};
 use super::data_dir::DataDir;
-use super::face::OpenFace;
 use super::models::ModelSet;
+use super::parts::{ActorsPart, JournalPart, ProvidersPart, SYSTEM_GRACE};
 use super::reload::Applied;
 use super::stores;
 use super::tools::ToolSet;
 use crate::config::{Config, Environment, Watcher};
-
-/// How long the actors may take to end once no turn runs.
-const SYSTEM_GRACE: Duration = Duration::from_secs(10);
 
 /// A running node.
 #[derive(Debug)]
@@ -32,8 +27,9 @@ pub struct Node {
     pub(super) config: Config,
     pub(super) applied: Option<Applied>,
     pub(super) watcher: Option<Watcher>,
-    pub(super) sqlite: Option<Sqlite>,
-    pub(super) face: Option<OpenFace>,
+    /// What is ended in reverse, and asked for its health.
+    pub(super) parts: Arc<Lifecycles>,
+    pub(super) is_listening: bool,
     pub(super) directory: DataDir,
 }
 
@@ -46,37 +42,55 @@ impl Node {
         let system = System::builder(name).shutdown_grace(SYSTEM_GRACE).build()?;
         let host: Arc<dyn Host> = system.host();
         let open = stores::open(&config.journal, &directory, &host, environment)?;
-        let mut models = ModelSet::new(Models::start(&system).await?, Arc::clone(&host))?;
+        let parts = Arc::new(Lifecycles::default());
+        parts.add(Arc::new(JournalPart(open.sqlite)));
+        parts.add(Arc::new(ActorsPart(system.clone())));
+        parts.add(Arc::new(ProvidersPart(system.clone())));
+        parts.start().await?;
+        match Self::assemble(&config, environment, &system, &open.stores).await {
+            Ok(applied) => Ok(Self {
+                agents: applied.agents.clone(),
+                system,
+                config,
+                applied: Some(applied),
+                watcher: None,
+                parts,
+                is_listening: false,
+                directory,
+            }),
+            Err(error) => {
+                if let Err(second) = parts.stop().await {
+                    tracing::warn!(error = %second, "a part did not stop after a failed start");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills a system with models, tools, memory and agents.
+    async fn assemble(config: &Config, environment: &Environment, system: &System, stores: &Stores) -> Result<Applied> {
+        let host: Arc<dyn Host> = system.host();
+        let mut models = ModelSet::new(Models::start(system).await?, Arc::clone(&host))?;
         let settings = Settings {
             idle_after: config.limits.session_idle.get(),
             max_active: config.limits.active_sessions,
             turn_timeout: config.limits.turn_timeout.get(),
             ..Settings::default()
         };
-        let agents = Agents::start(&system, &open.stores, settings).await?;
+        let agents = Agents::start(system, stores, settings).await?;
         let tools = ToolSet::start(agents.tools(), &config.tools, &host).await?;
         let memories = Memories {
-            core: CoreMemory::start(&system, Arc::clone(&open.stores.state)).await?,
-            recall: RecallMemory::start(&system, Arc::clone(&open.stores.messages)).await?,
+            core: CoreMemory::start(system, Arc::clone(&stores.state)).await?,
+            recall: RecallMemory::start(system, Arc::clone(&stores.messages)).await?,
         };
         for tool in memories.core.tools().into_iter().chain([memories.recall.tool()]) {
             agents.tools().add(tool, ActorSettings::default()).await?;
         }
-        let built = models.build(&config, environment)?;
-        models.apply(&config, built).await?;
-        let specs = agents::build(&agents, &config, &models, &memories).await?;
+        let built = models.build(config, environment)?;
+        models.apply(config, built).await?;
+        let specs = agents::build(&agents, config, &models, &memories).await?;
         agents::apply(&agents, specs).await?;
-        let applied = Applied { agents: agents.clone(), models, tools, memories, config: config.clone() };
-        Ok(Self {
-            system,
-            agents,
-            config,
-            applied: Some(applied),
-            watcher: None,
-            sqlite: open.sqlite,
-            face: None,
-            directory,
-        })
+        Ok(Applied { agents, models, tools, memories, config: config.clone() })
     }
 
     /// Returns the configuration the node was started with.
@@ -112,15 +126,6 @@ impl Node {
     /// `timeout` if something had to be killed; what the store answers.
     pub async fn shutdown(mut self) -> Result<()> {
         drop(self.watcher.take());
-        let grace = self.config.limits.shutdown_grace.get();
-        if let Some(face) = self.face.take() {
-            face.shutdown(&self.agents, grace).await;
-        }
-        let ended = self.system.shutdown(SYSTEM_GRACE).await;
-        let closed = match &self.sqlite {
-            Some(sqlite) => sqlite.close().await,
-            None => Ok(()),
-        };
-        ended.and(closed)
+        self.parts.stop().await
     }
 }

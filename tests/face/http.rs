@@ -101,14 +101,37 @@ fn agents_tree_health_and_metrics_answer() {
     for kind in ["providers", "tools", "agents", "memory"] {
         assert!(tree.contains(kind), "{kind} is missing in {tree}");
     }
-    assert_eq!(node.get("/healthz").json(), json!({"status": "ok"}));
+    let live = node.get("/healthz");
+    assert_eq!((live.status, live.json()["status"].as_str()), (200, Some("ok")));
+    assert_eq!(live.json()["checks"].as_object().unwrap().keys().collect::<Vec<_>>(), ["actors"], "vital parts only");
     let ready = node.get("/readyz");
-    assert_eq!((ready.status, ready.json()["checks"]["journal"].as_str()), (200, Some("ok")));
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ready")), "{}", ready.text());
+    for part in ["journal", "actors", "providers", "http"] {
+        let check = &ready.json()["checks"][part];
+        assert!(check["state"] == "healthy" && check["at_ms"].as_u64().unwrap() > 0, "{part}: {}", ready.text());
+    }
     let metrics = node.get("/metrics");
     assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
     let counted =
         "beluga_http_requests_total{route=\"/api/v1/agents/{agent}/invoke\",method=\"POST\",status=\"200\"} 1";
     assert!(metrics.text().contains(counted), "{}", metrics.text());
+}
+
+#[test]
+fn a_vendor_that_is_down_degrades_the_node_and_sends_nobody_away() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    place.write("beluga.toml", vendor.configuration());
+    let breaker = [("BELUGA__PROVIDERS__MAIN__BREAKER__MAX_FAILURES", "1")];
+    let node = place.node_with(&[], &breaker);
+    assert_eq!(node.invoke(&json!({"input": "refuse 500"})).status, 502);
+    let ready = node.get("/readyz");
+    let check = &ready.json()["checks"]["providers"];
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("degraded")), "{}", ready.text());
+    assert_eq!(
+        (check["state"].as_str(), check["message"].as_str()),
+        (Some("degraded"), Some("the breaker of providers/main is open"))
+    );
+    assert_eq!(node.get("/healthz").status, 200);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Drain {
             .partition(|child| child.is_resting());
         ended.iter().rev().for_each(|child| child.terminate(&ExitReason::Stopped));
         for child in &resting {
-            child.stats.restarts.fetch_add(1, Ordering::Relaxed);
+            child.count_restart();
             child.life.lock().window = RestartWindow::new(child.settings.intensity);
         }
         match self.slot().settings.strategy {
@@ -126,7 +126,7 @@ impl Drain {
             call_later(self.slot(), child, after);
             return;
         }
-        child.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        child.count_restart();
         let siblings = self.slot().children.lock().list.clone();
         match self.slot().settings.strategy {
             Strategy::OneForOne => {

@@ -3,6 +3,7 @@
 
 mod builder;
 mod bus;
+mod census;
 mod snapshot;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::spec::Spec;
 use crate::time;
 
 pub use builder::{ASK_TIMEOUT, SHUTDOWN_GRACE, SystemBuilder};
+pub use census::{Census, KindCensus};
 pub use snapshot::{BreakerNode, LaneDepths, TreeNode};
 
 /// A system of actors. A clone is the same system.

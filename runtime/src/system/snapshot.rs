@@ -127,13 +127,15 @@ fn node(slot: &Arc<Slot>, supervisor: Option<&str>, now_ns: u64) -> TreeNode {
         handled: slot.stats.handled.load(Ordering::Relaxed),
         oldest_message_age_ms: oldest.map(age_ms),
         handler_age_ms: (hand != 0).then(|| age_ms(hand)),
-        breaker: slot.breaker.as_ref().map(|breaker| {
-            let status = breaker.status();
-            BreakerNode { state: status.state, failures: status.failures, opened: status.opened }
-        }),
+        breaker: breaker_of(slot),
         status: status(slot),
         children: below,
     }
+}
+
+pub(super) fn breaker_of(slot: &Slot) -> Option<BreakerNode> {
+    let status = slot.breaker.as_ref()?.status();
+    Some(BreakerNode { state: status.state, failures: status.failures, opened: status.opened })
 }
 
 /// Asks the actor's source, outside its lock.

@@ -102,6 +102,12 @@ impl Face {
         self.0.draining.cancel();
     }
 
+    /// Returns whether no new turn is taken any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
+    }
+
     /// Ends every stream that is still open, each with a comment that names its cursor.
     pub fn close(&self) {
         self.0.draining.cancel();

@@ -40,7 +40,7 @@ mod stall;
 mod turn;
 
 pub use face::{Face, FaceSettings};
-pub use health::{CHECK_TIMEOUT, Readiness};
+pub use health::Readiness;
 pub use listener::Listener;
 pub use server::{HEAD_MAX_BYTES, HEAD_TIMEOUT, Server, ServerSettings};
 pub use sse::BATCH_MAX_BYTES;
