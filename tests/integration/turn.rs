@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use beluga_actors::agent::{Agent, Persona};
 use beluga_actors::session::Invoke;
-use beluga_actors::testkit::{Answer, ScriptedModel};
+use beluga_actors::testkit::{Answer, FixedMemory, ScriptedModel};
 use beluga_actors::tool::typed::FunctionTool;
-use beluga_core::{ChatModel, Code, Effect, Error, Event, HandoffMode, Result, Role, ToolContext, ToolOutcome, Usage};
+use beluga_core::{
+    CacheHints, ChatModel, Code, Effect, Error, Event, HandoffMode, Part, Result, Role, ToolContext, ToolOutcome, Usage,
+};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -375,5 +377,24 @@ async fn an_agents_card_says_what_it_is_and_can_do() {
     assert!(agent.card().unwrap().tools.is_empty(), "the definition in force");
     node.agents.remove(agent.name()).unwrap();
     assert_eq!(agent.card().unwrap_err().code(), Code::NotFound);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_says_which_prefixes_of_its_requests_come_again() {
+    let node = Node::start().await;
+    let model = ScriptedModel::new([Answer::text("one"), Answer::text("two"), Answer::text("three")]);
+    let agent =
+        node.agent(&model, |agent| agent.instructions("Be kind.").memory(FixedMemory::new("Her name is Ada."))).await;
+    agent.ask("go").await.unwrap();
+    let plain =
+        Agent::builder("assistant").model(model.clone()).tool(shout("shout", Effect::Pure, &Witness::default()));
+    node.agents.replace(plain.build(&node.agents).await.unwrap()).unwrap();
+    agent.ask("go").await.unwrap();
+    let requests = model.requests();
+    let parts: Vec<&str> = requests[0].messages[0].parts.iter().filter_map(Part::as_text).collect();
+    assert_eq!(parts, ["Be kind.", "\n\nHer name is Ada."], "what memory brings is a part of its own");
+    assert_eq!(requests[0].cache, CacheHints { tools: false, system_parts: 1, conversation: true });
+    assert_eq!(requests[1].cache, CacheHints { tools: true, system_parts: 0, conversation: true });
     node.stop().await;
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{
-    BoxFuture, CallContext, ChatMessage, Error, GenerateOptions, ModelAnswer, ModelRequest, Registry, Result, ToolCall,
-    ToolDefinition, ToolResult,
+    BoxFuture, CacheHints, CallContext, ChatMessage, Error, GenerateOptions, ModelAnswer, ModelRequest, Registry,
+    Result, ToolCall, ToolDefinition, ToolResult,
 };
 
 /// Decides the next step of a turn, from its state.
@@ -63,13 +63,20 @@ pub struct PlannerState {
 }
 
 impl PlannerState {
-    /// Makes the request that shows the model everything: the system prompt, the conversation, the tools.
+    /// Makes the request that shows the model everything: the system prompt, the conversation, the tools. It says what
+    /// will come again, so that vendors may cache it.
     #[must_use]
     pub fn request(&self) -> ModelRequest {
         ModelRequest {
             messages: self.system.iter().chain(self.messages.iter()).cloned().collect(),
             tools: Arc::clone(&self.tools),
             options: self.options.clone(),
+            cache: CacheHints {
+                tools: !self.tools.is_empty(),
+                // The last of several parts is what memory brought to this turn.
+                system_parts: self.system.as_ref().map_or(0, |system| system.parts.len().saturating_sub(1).max(1)),
+                conversation: true,
+            },
         }
     }
 }

@@ -46,6 +46,7 @@ impl ModelFactory for HttpModelFactory {
         };
         let options = Options::read(config)?;
         profile.stream_options &= options.stream_options;
+        profile.prompt_cache &= options.prompt_cache;
         let mut headers = options.headers;
         add_headers(&profile, config, &mut headers)?;
         let settings = Settings {
@@ -77,6 +78,8 @@ struct Options {
     stream: bool,
     /// `stream_options`: whether usage may be asked for; some compatible servers refuse the field.
     stream_options: bool,
+    /// `prompt_cache`: whether the vendor may be told what to cache, where its dialect has a word for it.
+    prompt_cache: bool,
     /// `supports_tools`: whether the model takes tools.
     supports_tools: bool,
     /// `max_tokens`: the limit of requests that set none.
@@ -89,6 +92,7 @@ impl Options {
             headers: HeaderMap::new(),
             stream: true,
             stream_options: true,
+            prompt_cache: true,
             supports_tools: true,
             max_tokens: None,
         };
@@ -97,10 +101,11 @@ impl Options {
                 "headers" => options.headers = headers(value)?,
                 "stream" => options.stream = boolean(name, value)?,
                 "stream_options" => options.stream_options = boolean(name, value)?,
+                "prompt_cache" => options.prompt_cache = boolean(name, value)?,
                 "supports_tools" => options.supports_tools = boolean(name, value)?,
                 "max_tokens" => options.max_tokens = Some(count(name, value)?),
                 _ => {
-                    let known = "headers, max_tokens, stream, stream_options, supports_tools";
+                    let known = "headers, max_tokens, prompt_cache, stream, stream_options, supports_tools";
                     let kind = &config.kind;
                     return Err(Error::config(format!(
                         "a provider of kind \"{kind}\" has no option \"{name}\"; known: {known}"

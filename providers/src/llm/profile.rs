@@ -30,6 +30,8 @@ pub struct Profile {
     pub stream_options: bool,
     /// Whether an answer's JSON Schema can be given.
     pub json_schema: bool,
+    /// Whether the vendor is told which prefixes of a prompt to cache.
+    pub prompt_cache: bool,
     /// How thinking is asked for.
     pub reasoning_parameter: ReasoningParameter,
     /// Which thinking goes back to the vendor that made it.

@@ -17,6 +17,7 @@ const CHAT: Profile = Profile {
     max_tokens_field: "max_tokens",
     stream_options: true,
     json_schema: true,
+    prompt_cache: false,
     reasoning_parameter: ReasoningParameter::Effort,
     reasoning_back: ReasoningBack::Never,
     unsupported: &[],
@@ -95,6 +96,7 @@ pub const ANTHROPIC: Profile = Profile {
     },
     default_model: Some("claude-sonnet-4-6"),
     stream_options: false,
+    prompt_cache: true,
     reasoning_parameter: ReasoningParameter::Dialect,
     reasoning_back: ReasoningBack::Always,
     ..CHAT

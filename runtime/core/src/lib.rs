@@ -50,8 +50,8 @@ pub use item::Content;
 pub use journal::{Append, GROUP_MAX_BYTES, Group, Journal, Mark, StreamKey, SyncLevel};
 pub use memory::{Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection};
 pub use model::{
-    AnswerDraft, BoundModel, ChatModel, Effort, FinishReason, GenerateOptions, ModelAnswer, ModelChunk, ModelInfo,
-    ModelRequest, Reasoning, ResponseFormat, ToolChoice,
+    AnswerDraft, BoundModel, CacheHints, ChatModel, Effort, FinishReason, GenerateOptions, ModelAnswer, ModelChunk,
+    ModelInfo, ModelRequest, Reasoning, ResponseFormat, ToolChoice,
 };
 pub use provider::{ModelFactory, ModelRegistry, ProviderConfig, ProviderVariables};
 pub use registry::Registry;

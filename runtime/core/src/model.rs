@@ -77,6 +77,23 @@ pub struct ModelRequest {
     /// Everything else.
     #[serde(default)]
     pub options: GenerateOptions,
+    /// Which prefixes are likely to come again. Not part of the request's content: it is not serialized.
+    #[serde(skip)]
+    pub cache: CacheHints,
+}
+
+/// Which prefixes of a request are likely to come again, for vendors that cache prompts where they are told to.
+///
+/// Tools come before the system message, and both before the conversation. A vendor that caches by itself, or not at
+/// all, ignores the hints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheHints {
+    /// Whether the tools stay the same.
+    pub tools: bool,
+    /// How many parts of the first message, if it is a system message, stay the same.
+    pub system_parts: usize,
+    /// Whether the whole conversation will come again with more behind it.
+    pub conversation: bool,
 }
 
 /// How an answer is to be made. Absent means the vendor's default.

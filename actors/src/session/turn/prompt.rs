@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use beluga_core::{ChatMessage, MemoryOwner, MemoryQuery, ResponseFormat};
+use beluga_core::{ChatMessage, MemoryOwner, MemoryQuery, Part, ResponseFormat, Role};
 use beluga_runtime::telemetry::request_id;
 use beluga_runtime::time;
 
@@ -17,9 +17,16 @@ impl Turn {
     pub(super) async fn load_system(&self) -> Option<Arc<ChatMessage>> {
         let form = self.format.as_ref().map(in_words).unwrap_or_default();
         let memory = self.load_memory().await;
-        let parts = [self.spec.preamble.as_str(), form.as_str(), memory.as_str()];
-        let system = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
-        (!system.is_empty()).then(|| Arc::new(ChatMessage::system(system)))
+        let parts = [self.spec.preamble.as_str(), form.as_str()];
+        let lasting = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
+        // What memory brings is a part of its own: it is another one in the next turn.
+        let parts = match (lasting.is_empty(), memory.is_empty()) {
+            (true, true) => return None,
+            (false, true) => vec![Part::text(lasting)],
+            (true, false) => vec![Part::text(memory)],
+            (false, false) => vec![Part::text(lasting), Part::text(format!("\n\n{memory}"))],
+        };
+        Some(Arc::new(ChatMessage::new(Role::System, parts)))
     }
 
     /// Asks every tier what belongs in the prompt. A tier that fails is left out with a warning: a turn without memory

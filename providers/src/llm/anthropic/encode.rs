@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use beluga_core::{
-    ChatMessage, Effort, Error, Media, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result, Role,
-    ToolChoice, ToolDefinition, ToolResult,
+    CacheHints, ChatMessage, Effort, Error, Media, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result,
+    Role, ToolChoice, ToolDefinition, ToolResult,
 };
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -34,11 +34,12 @@ pub(in super::super) fn encode(
     if request.options.format == Some(ResponseFormat::JsonObject) {
         return Err(Error::unsupported(format!("{} answers in JSON only by a schema", profile.name)));
     }
-    let mut system = Vec::new();
+    let hints = if profile.prompt_cache { request.cache } else { CacheHints::default() };
+    let mut system = System::default();
     let mut turns: Vec<WireTurn<'_>> = Vec::with_capacity(request.messages.len());
-    for message in &request.messages {
+    for (at, message) in request.messages.iter().enumerate() {
         if message.role == Role::System {
-            system.push(message.text());
+            system.push(message, if at == 0 { hints.system_parts } else { 0 });
             continue;
         }
         let role = if message.role == Role::Assistant { "assistant" } else { "user" };
@@ -50,7 +51,10 @@ pub(in super::super) fn encode(
             _ => turns.push(WireTurn { role, content: blocks }),
         }
     }
-    let body = Body { profile, model, request, stream, max_tokens, system: system.join("\n\n"), turns };
+    if hints.conversation {
+        mark_conversation(&mut turns);
+    }
+    let body = Body { profile, model, request, hints, stream, max_tokens, system, turns };
     serde_json::to_vec(&body).map_err(|error| Error::internal("the request is no JSON").with_source(error))
 }
 
@@ -58,9 +62,10 @@ struct Body<'a> {
     profile: &'a Profile,
     model: &'a str,
     request: &'a ModelRequest,
+    hints: CacheHints,
     stream: bool,
     max_tokens: Option<u32>,
-    system: String,
+    system: System,
     turns: Vec<WireTurn<'a>>,
 }
 
@@ -73,8 +78,12 @@ impl Serialize for Body<'_> {
         let mut fields = Fields::new(serializer.serialize_map(None)?, &options.extra, self.profile.unsupported);
         fields.put("model", options.model.as_deref().unwrap_or(self.model))?;
         fields.put(self.profile.max_tokens_field, &options.max_tokens.unwrap_or(default))?;
-        if !self.system.is_empty() {
-            fields.put("system", &self.system)?;
+        if self.system.lasting.is_empty() {
+            if !self.system.rest.is_empty() {
+                fields.put("system", &self.system.rest)?;
+            }
+        } else {
+            fields.put("system", &self.system.blocks())?;
         }
         fields.put("messages", &self.turns)?;
         if self.stream {
@@ -86,7 +95,10 @@ impl Serialize for Body<'_> {
             fields.put("stop_sequences", &options.stop)?;
         }
         if !self.request.tools.is_empty() {
-            let tools: Vec<WireTool<'_>> = self.request.tools.iter().map(WireTool::of).collect();
+            let mut tools: Vec<WireTool<'_>> = self.request.tools.iter().map(WireTool::of).collect();
+            if let (true, Some(last)) = (self.hints.tools, tools.last_mut()) {
+                last.cache_control = Some(EPHEMERAL);
+            }
             fields.put("tools", &tools)?;
             fields.put_some("tool_choice", tool_choice(&options.tool_choice).as_ref())?;
         }
@@ -99,6 +111,53 @@ impl Serialize for Body<'_> {
             fields.put("metadata", &json!({"user_id": user}))?;
         }
         fields.end()
+    }
+}
+
+/// The end of a prefix to cache (Messages API, prompt caching, read 2026-11): at most four a request, looked up as tools,
+/// system, messages. A prefix below the vendor's least length is not cached, and costs nothing.
+#[derive(Clone, Copy, serde::Serialize)]
+struct CacheControl {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// Kept for the vendor's shortest time, 5 minutes from the last use.
+const EPHEMERAL: CacheControl = CacheControl { kind: "ephemeral" };
+
+/// How many turns of the user are marked: the last one, and the one before it, at which the previous request ended.
+const TURNS_MARKED: usize = 2;
+
+/// The system prompt: what stays the same, and the rest.
+#[derive(Default)]
+struct System {
+    lasting: String,
+    rest: String,
+}
+
+impl System {
+    fn push(&mut self, message: &ChatMessage, lasting_parts: usize) {
+        if !(self.lasting.is_empty() && self.rest.is_empty()) {
+            self.rest.push_str("\n\n");
+        }
+        for (at, text) in message.parts.iter().map(Part::as_text).enumerate() {
+            let to = if at < lasting_parts { &mut self.lasting } else { &mut self.rest };
+            to.push_str(text.unwrap_or_default());
+        }
+    }
+
+    fn blocks(&self) -> Vec<WireBlock<'_>> {
+        let lasting = WireBlock::Text { text: &self.lasting, cache_control: Some(EPHEMERAL) };
+        let rest = (!self.rest.is_empty()).then_some(WireBlock::Text { text: &self.rest, cache_control: None });
+        std::iter::once(lasting).chain(rest).collect()
+    }
+}
+
+fn mark_conversation(turns: &mut [WireTurn<'_>]) {
+    for turn in turns.iter_mut().rev().filter(|turn| turn.role == "user").take(TURNS_MARKED) {
+        if let Some(mark) = turn.content.last_mut().and_then(WireBlock::cache_control) {
+            *mark = Some(EPHEMERAL);
+        }
     }
 }
 
@@ -147,14 +206,20 @@ struct WireTurn<'a> {
 enum WireBlock<'a> {
     Text {
         text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Image {
         source: WireSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Document {
         source: WireSource<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Thinking {
         thinking: &'a str,
@@ -173,7 +238,22 @@ enum WireBlock<'a> {
         content: Vec<WireBlock<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
+}
+
+impl WireBlock<'_> {
+    /// Returns where a block takes its mark; thinking and calls of tools are never the end of a user's turn.
+    fn cache_control(&mut self) -> Option<&mut Option<CacheControl>> {
+        match self {
+            WireBlock::Text { cache_control, .. }
+            | WireBlock::Image { cache_control, .. }
+            | WireBlock::Document { cache_control, .. }
+            | WireBlock::ToolResult { cache_control, .. } => Some(cache_control),
+            WireBlock::Thinking { .. } | WireBlock::RedactedThinking { .. } | WireBlock::ToolUse { .. } => None,
+        }
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -188,11 +268,13 @@ struct WireTool<'a> {
     name: &'a str,
     description: &'a str,
     input_schema: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
 }
 
 impl<'a> WireTool<'a> {
     fn of(tool: &'a ToolDefinition) -> Self {
-        Self { name: &tool.name, description: &tool.description, input_schema: &tool.input_schema }
+        Self { name: &tool.name, description: &tool.description, input_schema: &tool.input_schema, cache_control: None }
     }
 }
 
@@ -204,11 +286,13 @@ fn blocks<'a>(profile: &Profile, message: &'a ChatMessage) -> Result<Vec<WireBlo
 fn block<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WireBlock<'a>>> {
     let refused = |what: &str| Err(Error::unsupported(format!("{} takes no {what}", profile.name)));
     Ok(match part {
-        Part::Text { text } => (!text.is_empty()).then_some(WireBlock::Text { text }),
-        Part::Image(media) => Some(WireBlock::Image { source: source(media, "image/png") }),
-        Part::File(media) => {
-            Some(WireBlock::Document { source: source(media, "application/pdf"), title: media.name.as_deref() })
-        }
+        Part::Text { text } => (!text.is_empty()).then_some(WireBlock::Text { text, cache_control: None }),
+        Part::Image(media) => Some(WireBlock::Image { source: source(media, "image/png"), cache_control: None }),
+        Part::File(media) => Some(WireBlock::Document {
+            source: source(media, "application/pdf"),
+            title: media.name.as_deref(),
+            cache_control: None,
+        }),
         Part::Audio(_) => return refused("sound"),
         Part::Video(_) => return refused("video"),
         Part::Thinking(thinking) if thinking.family == FAMILY => match &thinking.signature {
@@ -230,7 +314,12 @@ fn block<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WireBlock<'a>>>
 
 fn tool_result<'a>(profile: &Profile, result: &'a ToolResult) -> Result<WireBlock<'a>> {
     let content: Result<Vec<_>> = result.parts.iter().filter_map(|part| block(profile, part).transpose()).collect();
-    Ok(WireBlock::ToolResult { tool_use_id: call_id(&result.call_id), content: content?, is_error: result.is_error() })
+    Ok(WireBlock::ToolResult {
+        tool_use_id: call_id(&result.call_id),
+        content: content?,
+        is_error: result.is_error(),
+        cache_control: None,
+    })
 }
 
 fn source<'a>(media: &'a Media, default_mime: &'a str) -> WireSource<'a> {
@@ -250,4 +339,94 @@ fn call_id(id: &str) -> Cow<'_, str> {
     }
     let id: String = id.chars().map(|c| if fits(c) { c } else { '_' }).collect();
     Cow::Owned(format!("call_{id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use beluga_core::{GenerateOptions, ToolOutcome};
+
+    use super::*;
+    use crate::llm::profiles::{ANTHROPIC, OPENAI};
+
+    fn request() -> ModelRequest {
+        let tool = |name: &str| ToolDefinition {
+            name: name.to_owned(),
+            description: String::new(),
+            input_schema: json!({"type": "object"}),
+            effect: beluga_core::Effect::Pure,
+            timeout: None,
+        };
+        let call = beluga_core::ToolCall { id: "c1".into(), name: "a".into(), arguments: "{}".into() };
+        let result = ToolResult {
+            call_id: "c1".into(),
+            name: "a".into(),
+            parts: vec![Part::text("r")],
+            outcome: ToolOutcome::Ok,
+        };
+        let messages = [
+            ChatMessage::new(Role::System, vec![Part::text("lasting"), Part::text("\n\nof today")]),
+            ChatMessage::user("one"),
+            ChatMessage::assistant("two"),
+            ChatMessage::user("three"),
+            ChatMessage::new(Role::Assistant, vec![Part::ToolCall(call)]),
+            ChatMessage::tool_results(vec![result]),
+        ];
+        ModelRequest {
+            messages: messages.into_iter().map(Arc::new).collect(),
+            tools: [tool("a"), tool("b")].into(),
+            options: GenerateOptions::default(),
+            cache: CacheHints { tools: true, system_parts: 1, conversation: true },
+        }
+    }
+
+    fn body(profile: &Profile, request: &ModelRequest) -> Value {
+        serde_json::from_slice(&profile.encode("m", request, true, None).unwrap()).unwrap()
+    }
+
+    /// The pointers of everything marked, in the order of the document.
+    fn marks(value: &Value, path: &str, found: &mut Vec<String>) {
+        let children: Vec<(String, &Value)> = match value {
+            Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+            _ => return,
+        };
+        for (name, child) in children {
+            if name == "cache_control" {
+                assert_eq!(*child, json!({"type": "ephemeral"}));
+                found.push(path.to_owned());
+            }
+            marks(child, &format!("{path}/{name}"), found);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_tools_system_and_the_last_two_turns_of_the_user_are_marked() {
+        let body = body(&ANTHROPIC, &request());
+        let mut found = Vec::new();
+        marks(&body, "", &mut found);
+        found.sort();
+        assert_eq!(found, ["/messages/2/content/0", "/messages/4/content/0", "/system/0", "/tools/1"], "four at most");
+        let system: Vec<&str> =
+            body["system"].as_array().unwrap().iter().map(|block| block["text"].as_str().unwrap()).collect();
+        assert_eq!(system, ["lasting", "\n\nof today"]);
+    }
+
+    #[test]
+    fn nothing_is_marked_without_hints_where_it_is_switched_off_and_by_other_dialects() {
+        let plain = ModelRequest { cache: CacheHints::default(), ..request() };
+        let off = Profile { prompt_cache: false, ..ANTHROPIC };
+        for (profile, request) in [(ANTHROPIC, plain), (off, request()), (OPENAI, request())] {
+            let body = body(&profile, &request);
+            let mut found = Vec::new();
+            marks(&body, "", &mut found);
+            assert!(found.is_empty(), "{found:?}");
+            if profile.name == "anthropic" {
+                assert_eq!(body["system"], "lasting\n\nof today");
+            } else {
+                assert_eq!(body["messages"][0]["content"], "lasting\n\nof today");
+            }
+        }
+    }
 }
