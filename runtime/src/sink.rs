@@ -30,6 +30,11 @@ impl<T> Sink<T> {
     /// `cancelled` when the reader left or the call was cancelled.
     pub async fn send(&self, item: T) -> Result<()> {
         let Some(item) = self.offer(item)? else { return Ok(()) };
+        // Boxed: most items find credit, and every producer would hold the room to wait.
+        Box::pin(self.send_late(item)).await
+    }
+
+    async fn send_late(&self, item: T) -> Result<()> {
         let cancelled = self.context.cancel_token().cancelled();
         tokio::select! {
             biased;

@@ -76,6 +76,9 @@ impl GroupBody {
         let mut line = Line(Vec::with_capacity(GROUP_EXPECTED_BYTES));
         serde_json::to_writer(&mut line, self)
             .map_err(|error| Error::internal("a session record is no JSON").with_source(error))?;
+        if line.0.capacity() > GROUP_EXPECTED_BYTES {
+            return Ok(Bytes::from(line.0));
+        }
         Ok(Bytes::copy_from_slice(&line.0))
     }
 

@@ -353,10 +353,10 @@ impl AnswerDraft {
             }
             ModelChunk::Text { text } => match self.parts.last_mut() {
                 Some(Part::Text { text: have }) => have.push_str(&text),
-                _ => self.parts.push(Part::Text { text }),
+                _ => self.add(Part::Text { text }),
             },
-            ModelChunk::Thinking(thinking) => self.parts.push(Part::Thinking(thinking)),
-            ModelChunk::ToolCall(call) => self.parts.push(Part::ToolCall(call)),
+            ModelChunk::Thinking(thinking) => self.add(Part::Thinking(thinking)),
+            ModelChunk::ToolCall(call) => self.add(Part::ToolCall(call)),
             ModelChunk::Usage(usage) => self.usage = usage,
             ModelChunk::Finished { reason, raw_usage } => {
                 self.finish = Some(reason);
@@ -364,6 +364,14 @@ impl AnswerDraft {
             }
             ModelChunk::ThinkingDelta { .. } | ModelChunk::ToolCallDelta { .. } => {}
         }
+    }
+
+    /// Most answers are one part; a list grows to four at once.
+    fn add(&mut self, part: Part) {
+        if self.parts.is_empty() {
+            self.parts.reserve_exact(1);
+        }
+        self.parts.push(part);
     }
 
     /// Returns the text so far, for a partial result.

@@ -1,6 +1,5 @@
 //! The listener: accepts connections up to a bound, serves HTTP/1 and HTTP/2 on them, and closes in order.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -217,10 +216,8 @@ impl Connection {
         let Self { builders, stream, peer, router, write_timeout, slot } = self;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            let router = router.clone();
-            async move {
-                Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
-            }
+            // Boxed: hyper keeps room for it in the connection, also while the answer streams.
+            Box::pin(router.clone().oneshot(request.map(Body::new)))
         });
         let io = TokioIo::new(Stalling::new(stream, write_timeout));
         if is_http1 {

@@ -1,8 +1,8 @@
 //! Server-sent events (WHATWG HTML §9.2, read 2026-11): a session's events as bytes, one chunk per ready batch.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::future::Future;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) fn respond(events: EventStream, keep_alive: Duration, end: &CancelTok
         quiet: Box::pin(time::sleep(keep_alive)),
         keep_alive,
         end: Box::pin(end.cancelled()),
-        buffer: String::from(": ok\n\n"),
+        buffer: b": ok\n\n".to_vec(),
     };
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
@@ -58,7 +58,7 @@ struct EventBody {
     quiet: Pin<Box<time::Sleep>>,
     keep_alive: Duration,
     end: Pin<Box<Cancelled>>,
-    buffer: String,
+    buffer: Vec<u8>,
 }
 
 impl EventBody {
@@ -101,7 +101,7 @@ impl http_body::Body for EventBody {
             if this.quiet.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            this.buffer.push_str(":\n\n");
+            this.buffer.extend_from_slice(b":\n\n");
         }
         if this.buffer.is_empty() {
             return Poll::Ready(None);
@@ -116,19 +116,20 @@ impl http_body::Body for EventBody {
 }
 
 /// Writes one event: its number, its name, itself as one line of JSON.
-fn write_event(buffer: &mut String, event: &Numbered) {
-    match serde_json::to_string(event) {
-        Ok(json) => {
-            let _ = write!(buffer, "id: {}\nevent: {}\ndata: {json}\n\n", event.number, event.event.name());
-        }
+fn write_event(buffer: &mut Vec<u8>, event: &Numbered) {
+    let before = buffer.len();
+    let _ = write!(buffer, "id: {}\nevent: {}\ndata: ", event.number, event.event.name());
+    match serde_json::to_writer(&mut *buffer, event) {
+        Ok(()) => buffer.extend_from_slice(b"\n\n"),
         Err(error) => {
+            buffer.truncate(before);
             tracing::error!(number = event.number, %error, "an event is no JSON");
         }
     }
 }
 
 /// Tells why the stream ends early and where to go on; a comment, so that it is no event of the session.
-fn write_farewell(buffer: &mut String, error: &Error, cursor: u64) {
+fn write_farewell(buffer: &mut Vec<u8>, error: &Error, cursor: u64) {
     let cursor = error.get(CURSOR).and_then(|text| text.parse().ok()).unwrap_or(cursor);
     let _ = write!(buffer, ": {}; go on with Last-Event-ID: {cursor}\n\n", error.code());
 }
