@@ -1,8 +1,11 @@
 //! Every route of the HTTP face, and who may use it.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::json;
 
-use crate::support::{Place, request};
+use crate::support::{PATIENCE, Place, request};
 use crate::vendor::Vendor;
 
 #[test]
@@ -44,6 +47,41 @@ fn a_conversation_is_read_in_pages_by_its_tenant_only() {
     let other = [("X-Beluga-Tenant", "acme")];
     request(node.address, "GET", "/api/v1/sessions/s-1", &other, b"").problem(404, "not_found");
     node.post("/api/v1/sessions/s-1", &json!({})).problem(405, "invalid_input");
+}
+
+#[test]
+fn a_connection_that_begins_in_pieces_is_served_in_its_protocol() {
+    let place = Place::new();
+    let node = place.node(&["--log", "off"]);
+    let connect = || {
+        let stream = TcpStream::connect(node.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+
+    // What may become the preface of HTTP/2 and does not.
+    let mut stream = connect();
+    for piece in ["P", "R", "OPFIND /livez HTTP/1.0\r\n", "Host: localhost\r\n\r\n"] {
+        stream.write_all(piece.as_bytes()).unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 4"), "{answer}");
+
+    // The preface and empty settings; the answer begins with settings, a frame of type 4.
+    let mut stream = connect();
+    for piece in [&b"PRI * HT"[..], b"TP/2.0\r\n\r\nSM\r\n\r\n", &[0, 0, 0, 4, 0, 0, 0, 0, 0]] {
+        stream.write_all(piece).unwrap();
+    }
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).unwrap();
+    assert_eq!(frame[3], 4, "{frame:?}");
+
+    // One that says nothing does not hold the node up.
+    let silent = connect();
+    assert_eq!(node.stop().0, Some(0));
+    drop(silent);
 }
 
 #[test]
