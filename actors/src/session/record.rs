@@ -76,6 +76,7 @@ impl GroupBody {
         let mut line = Line(Vec::with_capacity(GROUP_EXPECTED_BYTES));
         serde_json::to_writer(&mut line, self)
             .map_err(|error| Error::internal("a session record is no JSON").with_source(error))?;
+        // A large one is not copied, though it keeps what its buffer grew too far.
         if line.0.capacity() > GROUP_EXPECTED_BYTES {
             return Ok(Bytes::from(line.0));
         }
