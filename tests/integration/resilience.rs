@@ -11,14 +11,16 @@ use beluga_actors::testkit::{Answer, FunctionModel, ScriptedModel};
 use beluga_actors::tool::ToolSettings;
 use beluga_actors::tool::typed::FunctionTool;
 use beluga_core::{
-    CallContext, ChatModel, Code, Effect, Error, Event, ModelRequest, Result, Retry, Role, TenantId, ToolContext,
+    CallContext, ChatModel, Code, Effect, Error, Event, FinishReason, ModelChunk, ModelRequest, Result, Retry, Role,
+    TenantId, ToolContext,
 };
 use beluga_runtime::service::RateLimitConfig;
 use beluga_runtime::testkit::{kill, quiet_panics};
 use beluga_runtime::{BreakerConfig, BreakerNode, BreakerState, time};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::kit::{Node, Word, collect, names, session};
+use crate::kit::{Gate, Node, Word, collect, names, session};
 
 fn down() -> Answer {
     Answer::error(Error::provider_unavailable("status 500"))
@@ -251,4 +253,74 @@ async fn one_tenant_that_uses_up_its_rate_does_not_starve_another() {
     assert_eq!(ask("acme").await.unwrap_err().code(), Code::RateLimit);
     ask("other").await.unwrap();
     node.stop().await;
+}
+
+/// A model that says `said`, waits before a gate, and then says more; supervised under `policy`.
+async fn interrupted(node: &Node, said: &'static str, gate: &Gate, policy: ModelPolicy) -> (ModelRef, FunctionModel) {
+    let gate = gate.clone();
+    let model = FunctionModel::streaming(move |_, _| {
+        let text = |text: &str| Ok(ModelChunk::Text { text: text.to_owned() });
+        let started = ModelChunk::Started { id: None, model: None };
+        let opening = [Some(Ok(started)), (!said.is_empty()).then(|| text(said))].into_iter().flatten();
+        let gate = gate.clone();
+        let pass = async move {
+            gate.pass().await;
+            text("well")
+        };
+        let finished = ModelChunk::Finished { reason: FinishReason::Stop, raw_usage: None };
+        stream::iter(opening).chain(stream::once(pass)).chain(stream::iter([Ok(finished)])).boxed()
+    });
+    (node.models().await.spawn("main", Arc::new(model.clone()), policy).await.unwrap(), model)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_killed_before_its_first_content_is_asked_again_and_no_more_often_than_allowed() {
+    let (node, gate) = (Node::start().await, Gate::shut());
+    let (model, asked) = interrupted(&node, "", &gate, ModelPolicy::default()).await;
+    let agent = agent(&node, model).await;
+    let stream = agent.stream(Invoke::text("go")).await.unwrap();
+    let reading = tokio::spawn(collect(stream));
+    for arrived in 1..=2 {
+        gate.arrived(arrived).await;
+        assert!(kill(&node.system, "providers/main"));
+    }
+    gate.arrived(3).await;
+    gate.open();
+    let events = reading.await.unwrap();
+    assert_eq!(
+        (names(&events), asked.calls()),
+        (vec!["text", "usage", "done"], 3),
+        "one answer, and no retry is shown"
+    );
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_that_is_killed_again_and_again_is_given_up() {
+    let (node, gate) = (Node::start().await, Gate::shut());
+    let (model, asked) = interrupted(&node, "", &gate, ModelPolicy::default()).await;
+    let agent = agent(&node, model).await;
+    let outcome = tokio::spawn(async move { ask(&agent).await.0 });
+    for arrived in 1..=3 {
+        gate.arrived(arrived).await;
+        assert!(kill(&node.system, "providers/main"));
+    }
+    assert_eq!((outcome.await.unwrap(), asked.calls()), (Err(Code::UnknownOutcome), 3));
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_is_not_asked_again_after_content_or_without_tries() {
+    for (said, policy) in
+        [("half", ModelPolicy::default()), ("", ModelPolicy { retry: None, ..ModelPolicy::default() })]
+    {
+        let (node, gate) = (Node::start().await, Gate::shut());
+        let (model, asked) = interrupted(&node, said, &gate, policy).await;
+        let agent = agent(&node, model).await;
+        let outcome = tokio::spawn(async move { ask(&agent).await.0 });
+        gate.arrived(1).await;
+        assert!(kill(&node.system, "providers/main"));
+        assert_eq!((outcome.await.unwrap(), asked.calls()), (Err(Code::UnknownOutcome), 1), "{said:?}");
+        node.stop().await;
+    }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use beluga_core::{BoxStream, CallContext, ChatModel, ModelChunk, ModelInfo, ModelRequest, Result};
 use beluga_runtime::{Address, Ref, Silent, Spec, System};
-use futures_util::{StreamExt, future, stream};
 
 use super::actor::{ModelActor, ModelState, ProvidersActor};
-use super::message::{Generate, ModelProtocol};
+use super::again::{Again, Chunks};
+use super::message::ModelProtocol;
 use super::policy::ModelPolicy;
 
 /// A reference to a supervised model. Stays valid over restarts; cheap to clone.
@@ -16,6 +16,7 @@ use super::policy::ModelPolicy;
 pub struct ModelRef {
     info: ModelInfo,
     actor: Ref<ModelProtocol>,
+    again: Arc<Again>,
 }
 
 impl ModelRef {
@@ -37,9 +38,7 @@ impl ChatModel for ModelRef {
     }
 
     fn stream(&self, request: Arc<ModelRequest>, cx: CallContext) -> BoxStream<'static, Result<ModelChunk>> {
-        let actor = self.actor.clone();
-        let open = future::lazy(move |_| actor.stream(Generate(request)).with_context(&cx).open());
-        stream::once(open).flatten().boxed()
+        Box::pin(Chunks::new(self.actor.clone(), request, cx, Arc::clone(&self.again)))
     }
 }
 
@@ -66,7 +65,8 @@ impl Models {
         Ok(Self { system: system.clone(), root: root.address()? })
     }
 
-    /// Puts a model under supervision. Its breaker and limits survive its restarts.
+    /// Puts a model under supervision. Its breaker and limits survive its restarts; a call that a restart interrupts
+    /// before its first content is asked again, within the policy's tries.
     ///
     /// # Errors
     /// `conflict` if the name is taken.
@@ -78,12 +78,13 @@ impl Models {
     ) -> Result<ModelRef> {
         let info = model.info();
         let breaker = policy.breaker;
+        let again = Arc::new(Again { retry: policy.retry.clone(), random: self.system.random().fork() });
         let state = Arc::new(ModelState::new(model, policy));
         let mut spec = Spec::new(name, move || ModelActor::new(Arc::clone(&state))).kept();
         if let Some(config) = breaker {
             spec = spec.breaker(config);
         }
         let actor = self.system.spawn_under(&self.root, spec).await?;
-        Ok(ModelRef { info, actor })
+        Ok(ModelRef { info, actor, again })
     }
 }

@@ -12,6 +12,7 @@
 //! [`ChatModel`]: beluga_core::ChatModel
 
 mod actor;
+mod again;
 mod fallback;
 mod handle;
 mod hooks;

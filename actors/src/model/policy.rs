@@ -36,7 +36,7 @@ pub type ModelLayer = Layer<SharedService<Arc<ModelRequest>, ModelChunk>>;
 pub struct ModelPolicy {
     /// The most calls in the actor, waiting ones included; one more is `overloaded`. Default: 1,024.
     pub admission: usize,
-    /// Tries after retryable errors. Default: 3 tries, 500 ms doubling to 30 s, Retry-After honoured up to a minute.
+    /// Tries after retryable errors, and after the death of the actor before the first content. Default: 3 tries, 500 ms doubling to 30 s, Retry-After honoured up to a minute.
     pub retry: Option<RetryConfig>,
     /// When to stop calling a vendor that fails. Default: after 5 failures, for 30 s, then 1 probe.
     pub breaker: Option<BreakerConfig>,

@@ -50,14 +50,10 @@ impl RetryConfig {
         }
     }
 
-    /// Returns the wait before the next try, `None` to give up.
-    pub(crate) fn wait(
-        &self,
-        error: &Error,
-        failed: u32,
-        context: &CallContext,
-        random: &SystemRandom,
-    ) -> Option<Duration> {
+    /// Returns the wait before the next try after `failed` ones, `None` to give up: the tries are used up, the error asks
+    /// for too long a wait, or the call's deadline comes first. Whether the error is worth a try is the caller's to judge.
+    #[must_use]
+    pub fn wait(&self, error: &Error, failed: u32, context: &CallContext, random: &SystemRandom) -> Option<Duration> {
         if failed >= self.attempts.max(1) {
             return None;
         }
