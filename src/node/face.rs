@@ -113,7 +113,8 @@ impl Node {
         let url = url_of(server.address());
         let mut face = Face::new(self.agents.clone(), settings, self.system.random().clone(), self.readiness());
         if let Some(metrics) = listen.metrics {
-            face = face.with_metrics(move || metrics.render());
+            let node = self.metrics.clone();
+            face = face.with_metrics(move || metrics.render() + &node.render());
         }
         let part = FacePart {
             face,

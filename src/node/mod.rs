@@ -11,6 +11,7 @@ mod data_dir;
 mod face;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod metrics;
 mod models;
 mod parts;
 mod registry;

@@ -35,6 +35,11 @@ impl ModelSet {
         Ok(Self { models, registry: model_registry()?, host, running: BTreeMap::new(), started: 0 })
     }
 
+    /// Returns the running models.
+    pub(super) fn handle(&self) -> &Models {
+        &self.models
+    }
+
     /// Builds the models that are new or have changed. Nothing is started.
     ///
     /// # Errors

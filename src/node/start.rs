@@ -12,6 +12,7 @@ use beluga_runtime::{Lifecycles, System};
 
 use super::agents::{self, Memories};
 use super::data_dir::DataDir;
+use super::metrics::NodeMetrics;
 use super::models::ModelSet;
 use super::parts::{ActorsPart, JournalPart, ProvidersPart, SYSTEM_GRACE};
 use super::reload::Applied;
@@ -30,6 +31,7 @@ pub struct Node {
     /// What is ended in reverse, and asked for its health.
     pub(super) parts: Arc<Lifecycles>,
     pub(super) is_listening: bool,
+    pub(super) metrics: NodeMetrics,
     pub(super) directory: DataDir,
 }
 
@@ -43,21 +45,26 @@ impl Node {
         let host: Arc<dyn Host> = system.host();
         let open = stores::open(&config.journal, &directory, &host, environment)?;
         let parts = Arc::new(Lifecycles::default());
-        parts.add(Arc::new(JournalPart(open.sqlite)));
+        parts.add(Arc::new(JournalPart(open.sqlite.clone())));
         parts.add(Arc::new(ActorsPart(system.clone())));
         parts.add(Arc::new(ProvidersPart(system.clone())));
         parts.start().await?;
         match Self::assemble(&config, environment, &system, &open.stores).await {
-            Ok(applied) => Ok(Self {
-                agents: applied.agents.clone(),
-                system,
-                config,
-                applied: Some(applied),
-                watcher: None,
-                parts,
-                is_listening: false,
-                directory,
-            }),
+            Ok(applied) => {
+                let (agents, models) = (applied.agents.clone(), applied.models.handle().clone());
+                let metrics = NodeMetrics { agents: agents.clone(), models, sqlite: open.sqlite };
+                Ok(Self {
+                    agents,
+                    system,
+                    config,
+                    applied: Some(applied),
+                    watcher: None,
+                    parts,
+                    is_listening: false,
+                    metrics,
+                    directory,
+                })
+            }
             Err(error) => {
                 if let Err(second) = parts.stop().await {
                     tracing::warn!(error = %second, "a part did not stop after a failed start");

@@ -173,6 +173,52 @@ fn a_vendor_that_is_down_degrades_the_node_and_sends_nobody_away() {
 }
 
 #[test]
+fn metrics_count_what_the_node_does() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    place.write("beluga.toml", vendor.configuration());
+    let breaker = [("BELUGA__PROVIDERS__MAIN__BREAKER__MAX_FAILURES", "2")];
+    let node = place.node_with(&[], &breaker);
+    for input in ["say one", "say two", "refuse 500"] {
+        node.invoke(&json!({"input": input, "session": "s"}));
+    }
+    let metrics = || node.get("/metrics").text();
+    let text = metrics();
+    for line in [
+        "beluga_turns_total{outcome=\"done\"} 2",
+        "beluga_turns_total{outcome=\"failed\"} 1",
+        "beluga_turns_total{outcome=\"cancelled\"} 0",
+        "beluga_model_calls_total{provider=\"main\",outcome=\"ok\"} 2",
+        "beluga_model_calls_total{provider=\"main\",outcome=\"error\"} 1",
+        "beluga_tool_calls_total{tool=\"calculator\",outcome=\"ok\"} 0",
+        "beluga_breaker_state{actor=\"providers/main\",kind=\"model\"} 0",
+        "beluga_actors{kind=\"session\"} 1",
+        "beluga_actors{kind=\"model\"} 1",
+        "beluga_actor_restarts_total{kind=\"session\"} 0",
+        "beluga_mailbox_messages{kind=\"session\",lane=\"normal\"} 0",
+        "beluga_sessions_active 1",
+        "beluga_journal_queue_writes 0",
+        "beluga_journal_healthy 1",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line:?} is missing in\n{text}");
+    }
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(value("beluga_model_tokens_total{provider=\"main\",type=\"output\"}") > 0);
+    assert!(value("beluga_journal_groups_total") >= 6);
+    // Every family is declared once, before its samples, and no line is anything else.
+    let families: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let names: std::collections::BTreeSet<&str> = families.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(names.len(), families.len(), "{families:?}");
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+    }
+    node.invoke(&json!({"input": "refuse 500"}));
+    assert!(metrics().contains("beluga_breaker_state{actor=\"providers/main\",kind=\"model\"} 2"));
+}
+
+#[test]
 fn what_is_no_route_or_method_is_a_problem() {
     let place = Place::new();
     let node = place.node(&[]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_actors::agent::{Agent, Persona};
+use beluga_actors::model::ModelPolicy;
 use beluga_actors::session::Invoke;
 use beluga_actors::testkit::{Answer, FixedMemory, ScriptedModel};
 use beluga_actors::tool::typed::FunctionTool;
@@ -396,5 +397,37 @@ async fn a_turn_says_which_prefixes_of_its_requests_come_again() {
     assert_eq!(parts, ["Be kind.", "\n\nHer name is Ada."], "what memory brings is a part of its own");
     assert_eq!(requests[0].cache, CacheHints { tools: false, system_parts: 1, conversation: true });
     assert_eq!(requests[1].cache, CacheHints { tools: true, system_parts: 0, conversation: true });
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_models_and_tools_are_counted_by_outcome() {
+    let usage = Usage { input_tokens: 10, output_tokens: 4, ..Usage::default() };
+    let script = [
+        Answer::call("shout", json!({"word": "x"})).and_call("shout", json!({"word": 7})).with_usage(usage),
+        Answer::text("done").with_usage(usage),
+        Answer::error(Error::new(Code::ContentFiltered, "withheld")),
+        Answer::hang(),
+        Answer::hang(),
+    ];
+    let (node, model) = (Node::start().await, ScriptedModel::new(script));
+    let models = node.models().await;
+    let supervised = models.spawn("main", Arc::new(model), ModelPolicy::default()).await.unwrap();
+    let agent = Agent::builder("assistant").model(supervised);
+    let agent = agent.tool(shout("shout", Effect::Pure, &Witness::default())).spawn(&node.agents).await.unwrap();
+    agent.ask("go").await.unwrap();
+    agent.ask("go").await.unwrap_err();
+    agent.ask("go").within(Duration::from_secs(5)).await.unwrap_err();
+    let stream = agent.stream(Invoke::text("go").with_session(session("s"))).await.unwrap();
+    agent.session(session("s")).cancel().await.unwrap();
+    collect(stream).await;
+    let turns = node.agents.sessions().turns();
+    assert_eq!((turns.done, turns.failed, turns.cancelled, turns.resumed), (1, 2, 1, 0));
+    let tool = &node.agents.tools().totals()[0];
+    assert_eq!((tool.name.as_str(), tool.succeeded, tool.failed), ("assistant.shout", 1, 1));
+    let model = &models.totals()[0];
+    assert_eq!((model.name.as_str(), model.provider.as_str()), ("main", "beluga.test"));
+    assert_eq!((model.answered, model.input_tokens, model.output_tokens), (2, 20, 8));
+    assert!(model.failed >= 1, "{model:?}");
     node.stop().await;
 }

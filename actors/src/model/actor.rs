@@ -38,9 +38,27 @@ pub(crate) struct ModelState {
     totals: Totals,
 }
 
+/// What the calls of one model came to since it was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelTotals {
+    /// The name of its actor.
+    pub name: String,
+    /// The vendor.
+    pub provider: String,
+    /// Calls that ended with an answer.
+    pub answered: u64,
+    /// Calls that ended with an error, after all tries.
+    pub failed: u64,
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+}
+
 #[derive(Default)]
 struct Totals {
     calls: AtomicU64,
+    answers: AtomicU64,
     failures: AtomicU64,
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
@@ -60,7 +78,25 @@ impl ModelState {
     }
 }
 
+impl Totals {
+    fn spend(&self, usage: Usage) {
+        self.input_tokens.fetch_add(usage.input_tokens, Ordering::Relaxed);
+        self.output_tokens.fetch_add(usage.output_tokens, Ordering::Relaxed);
+    }
+}
+
 impl ModelState {
+    pub(crate) fn totals(&self, name: &str) -> ModelTotals {
+        ModelTotals {
+            name: name.to_owned(),
+            provider: self.model.info().provider,
+            answered: self.totals.answers.load(Ordering::Relaxed),
+            failed: self.totals.failures.load(Ordering::Relaxed),
+            input_tokens: self.totals.input_tokens.load(Ordering::Relaxed),
+            output_tokens: self.totals.output_tokens.load(Ordering::Relaxed),
+        }
+    }
+
     fn status(&self) -> Value {
         let (info, totals) = (self.model.info(), &self.totals);
         json!({
@@ -140,13 +176,14 @@ impl StreamHandler<Generate> for ModelActor {
                     }
                     Err(error) => {
                         state.totals.failures.fetch_add(1, Ordering::Relaxed);
+                        state.totals.spend(usage);
                         sink.fail(error);
                         return Ok(());
                     }
                 }
             }
-            state.totals.input_tokens.fetch_add(usage.input_tokens, Ordering::Relaxed);
-            state.totals.output_tokens.fetch_add(usage.output_tokens, Ordering::Relaxed);
+            state.totals.answers.fetch_add(1, Ordering::Relaxed);
+            state.totals.spend(usage);
             sink.finish();
             Ok(())
         }));

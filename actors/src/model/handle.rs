@@ -1,12 +1,14 @@
 //! The typed references users hold: one model, or all models of a node.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use beluga_core::{BoxStream, CallContext, ChatModel, ModelChunk, ModelInfo, ModelRequest, Result};
 use beluga_runtime::{Address, Ref, Silent, Spec, System};
+use parking_lot::Mutex;
 
-use super::actor::{ModelActor, ModelState, ProvidersActor};
+use super::actor::{ModelActor, ModelState, ModelTotals, ProvidersActor};
 use super::again::{Again, Chunks};
 use super::message::ModelProtocol;
 use super::policy::ModelPolicy;
@@ -49,10 +51,12 @@ impl fmt::Debug for ModelRef {
 }
 
 /// The models of a node.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Models {
     system: System,
     root: Address,
+    /// For their totals. Weak: a model that ended is forgotten.
+    states: Arc<Mutex<BTreeMap<String, Weak<ModelState>>>>,
 }
 
 impl Models {
@@ -62,7 +66,7 @@ impl Models {
     /// `conflict` if the system has one already.
     pub async fn start(system: &System) -> Result<Self> {
         let root: Ref<Silent> = system.spawn("providers", || ProvidersActor).await?;
-        Ok(Self { system: system.clone(), root: root.address()? })
+        Ok(Self { system: system.clone(), root: root.address()?, states: Arc::default() })
     }
 
     /// Puts a model under supervision. Its breaker and limits survive its restarts; a call that a restart interrupts
@@ -80,11 +84,28 @@ impl Models {
         let breaker = policy.breaker;
         let again = Arc::new(Again { retry: policy.retry.clone(), random: self.system.random().fork() });
         let state = Arc::new(ModelState::new(model, policy));
-        let mut spec = Spec::new(name, move || ModelActor::new(Arc::clone(&state))).kept();
+        let (name, weak) = (name.into(), Arc::downgrade(&state));
+        let mut spec = Spec::new(name.as_str(), move || ModelActor::new(Arc::clone(&state))).kept();
         if let Some(config) = breaker {
             spec = spec.breaker(config);
         }
         let actor = self.system.spawn_under(&self.root, spec).await?;
+        let mut states = self.states.lock();
+        states.retain(|_, state| state.strong_count() > 0);
+        states.insert(name, weak);
         Ok(ModelRef { info, actor, again })
+    }
+
+    /// Returns what the calls of each model came to, sorted by name.
+    #[must_use]
+    pub fn totals(&self) -> Vec<ModelTotals> {
+        let states = self.states.lock();
+        states.iter().filter_map(|(name, state)| Some(state.upgrade()?.totals(name))).collect()
+    }
+}
+
+impl fmt::Debug for Models {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Models").field("names", &self.states.lock().keys()).finish_non_exhaustive()
     }
 }

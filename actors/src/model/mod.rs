@@ -21,6 +21,7 @@ mod message;
 mod observe;
 mod policy;
 
+pub use actor::ModelTotals;
 pub use fallback::FallbackModel;
 pub use handle::{ModelRef, Models};
 pub use hooks::{HookedModel, ModelHooks};

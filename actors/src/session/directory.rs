@@ -21,6 +21,7 @@ use super::log::{Log, wall_ms};
 use super::message::{Attach, CancelTurn, SessionProtocol, StartTurn, Started};
 use super::record::KeyMark;
 use super::stream::{EventStream, Until};
+use super::tally::{TurnTally, TurnTotals};
 use crate::agent::AgentTable;
 use crate::session::turn::{TimeShares, UnknownOutcome};
 
@@ -88,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) fence: u64,
     pub(crate) settings: Settings,
     pub(crate) agents: AgentTable,
+    pub(crate) tally: TurnTally,
     family: Family<SessionProtocol>,
     hubs: Mutex<HashMap<SessionKey, Weak<Hub>>>,
 }
@@ -105,6 +107,7 @@ impl Shared {
             fence,
             settings,
             agents: AgentTable::default(),
+            tally: TurnTally::default(),
             family,
             hubs: Mutex::default(),
         }))
@@ -351,6 +354,12 @@ impl Sessions {
             }
         }
         Ok(resumed)
+    }
+
+    /// Returns how many turns ended since the node began, and how.
+    #[must_use]
+    pub fn turns(&self) -> TurnTotals {
+        self.0.tally.totals()
     }
 
     /// Returns how many sessions are in memory.

@@ -19,6 +19,7 @@ mod message;
 mod origin;
 mod record;
 mod stream;
+mod tally;
 mod turn;
 
 pub use actor::{QUEUE_MAX, RESUMES_MAX};
@@ -29,4 +30,5 @@ pub(crate) use directory::Shared;
 pub use directory::{Sessions, Settings, Stores};
 pub use handle::{Invoke, METADATA_KEY_MAX_BYTES, METADATA_MAX, METADATA_VALUE_MAX_BYTES, Reply};
 pub use stream::{CURSOR, EventStream};
+pub use tally::TurnTotals;
 pub use turn::{TimeShares, UnknownOutcome};

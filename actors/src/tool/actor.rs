@@ -65,10 +65,30 @@ pub(crate) struct ToolState {
     random: SystemRandom,
     in_flight: AtomicUsize,
     calls: AtomicU64,
+    successes: AtomicU64,
     failures: AtomicU64,
 }
 
+/// What the calls of one tool came to since it was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolTotals {
+    /// The name of its actor: the tool's, after its agent's if it belongs to one.
+    pub name: String,
+    /// Calls that did what was asked.
+    pub succeeded: u64,
+    /// Calls that failed, or whose tool said so.
+    pub failed: u64,
+}
+
 impl ToolState {
+    pub(crate) fn totals(&self, name: &str) -> ToolTotals {
+        ToolTotals {
+            name: name.to_owned(),
+            succeeded: self.successes.load(Ordering::Relaxed),
+            failed: self.failures.load(Ordering::Relaxed),
+        }
+    }
+
     pub(crate) fn new(tool: Arc<dyn Tool>, settings: ToolSettings, random: SystemRandom) -> Result<Self> {
         let arguments = Arguments::compile(&tool.definition().input_schema)
             .map_err(|error| error.with("tool", &tool.definition().name))?;
@@ -86,6 +106,7 @@ impl ToolState {
             random,
             in_flight: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
+            successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         })
     }
@@ -291,9 +312,9 @@ impl DeferredHandler<CallTool> for ToolActor {
                 (Err(error), Some(permit)) => permit.settle(error),
                 (_, None) => {}
             }
-            if outcome.is_err() {
-                state.failures.fetch_add(1, Ordering::Relaxed);
-            }
+            let succeeded = outcome.as_ref().is_ok_and(|output| !output.is_error);
+            let counter = if succeeded { &state.successes } else { &state.failures };
+            counter.fetch_add(1, Ordering::Relaxed);
             reply.send(outcome);
             std::future::ready(())
         });

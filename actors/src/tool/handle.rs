@@ -1,14 +1,15 @@
 //! The typed references users hold: one tool, or all tools of a node.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use beluga_core::{Effect, Error, Registry, Result, Tool, ToolContext, ToolDefinition, ToolOutput};
 use beluga_runtime::{Address, Ref, Silent, Spec, System};
 use parking_lot::RwLock;
 use serde_json::Value;
 
-use super::actor::{ToolActor, ToolSettings, ToolState, ToolsActor};
+use super::actor::{ToolActor, ToolSettings, ToolState, ToolTotals, ToolsActor};
 use super::message::{CallTool, ToolProtocol};
 
 /// A reference to a supervised tool. Stays valid over restarts; cheap to clone.
@@ -64,6 +65,8 @@ pub struct Tools {
     system: System,
     root: Address,
     shared: Arc<RwLock<Registry<ToolRef>>>,
+    /// For their totals. Weak: a tool that ended is forgotten.
+    states: Arc<RwLock<BTreeMap<String, Weak<ToolState>>>>,
 }
 
 impl Tools {
@@ -74,7 +77,7 @@ impl Tools {
     pub async fn start(system: &System) -> Result<Self> {
         let root: Ref<Silent> = system.spawn("tools", || ToolsActor).await?;
         let shared = Arc::new(RwLock::new(Registry::new("tool")));
-        Ok(Self { system: system.clone(), root: root.address()?, shared })
+        Ok(Self { system: system.clone(), root: root.address()?, shared, states: Arc::default() })
     }
 
     /// Puts a tool under supervision, to be shared by agents.
@@ -127,12 +130,22 @@ impl Tools {
             let state = Arc::clone(&state);
             move || ToolActor::new(Arc::clone(&state))
         };
-        let mut spec = Spec::new(actor_name, factory).kept();
+        let mut spec = Spec::new(actor_name.as_str(), factory).kept();
         if let Some(config) = breaker {
             spec = spec.breaker(config);
         }
         let actor = self.system.spawn_under(&self.root, spec).await?;
+        let mut states = self.states.write();
+        states.retain(|_, state| state.strong_count() > 0);
+        states.insert(actor_name, Arc::downgrade(&state));
         Ok(ToolRef { state, actor })
+    }
+
+    /// Returns what the calls of each tool came to, those of single agents included, sorted by name.
+    #[must_use]
+    pub fn totals(&self) -> Vec<ToolTotals> {
+        let states = self.states.read();
+        states.iter().filter_map(|(name, state)| Some(state.upgrade()?.totals(name))).collect()
     }
 }
 

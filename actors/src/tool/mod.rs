@@ -14,6 +14,6 @@ mod hooks;
 mod message;
 pub mod typed;
 
-pub use actor::{ToolLayer, ToolSettings};
+pub use actor::{ToolLayer, ToolSettings, ToolTotals};
 pub use handle::{ToolRef, Tools};
 pub use hooks::ToolHooks;

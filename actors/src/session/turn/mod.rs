@@ -16,6 +16,7 @@ mod tools;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use beluga_core::{
@@ -218,6 +219,7 @@ impl Turn {
         turn.steps = open.steps;
         turn.hops = open.hops;
         turn.record_resume(attempt).await?;
+        turn.shared.tally.resumed();
         Ok(Some(turn))
     }
 
@@ -461,8 +463,10 @@ impl Turn {
         self.span.record(attribute::USAGE_INPUT_TOKENS, self.usage.input_tokens);
         self.span.record(attribute::USAGE_OUTPUT_TOKENS, self.usage.output_tokens);
         let number = self.log.number(&self.turn, &self.agent).await?;
+        let counter = self.shared.tally.of(&outcome);
         records.push(Record::TurnEnded { number, outcome, usage: self.usage });
         self.log.append(&self.turn, &self.agent, records, SyncLevel::Disk, Mark::Close).await?;
+        counter.fetch_add(1, Ordering::Relaxed);
         self.span.end();
         Ok(())
     }
@@ -525,8 +529,11 @@ async fn abandon(setup: &TurnSetup, open: OpenTurn, error: &Error) -> Result<()>
     records.extend(results_of_abandoned(log, (turn, agent), open.pending, error).await?);
     let number = log.number(turn, agent).await?;
     let outcome = Outcome::Failed { error: ErrorRecord::from(error) };
+    let counter = setup.shared.tally.of(&outcome);
     records.push(Record::TurnEnded { number, outcome, usage: open.usage });
-    log.append(turn, agent, records, SyncLevel::Disk, Mark::Close).await
+    log.append(turn, agent, records, SyncLevel::Disk, Mark::Close).await?;
+    counter.fetch_add(1, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Gives every call in flight a result, so that no call stays in the history without one.
