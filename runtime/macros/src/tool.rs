@@ -8,7 +8,10 @@ use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, FnArg, ItemFn, Lit, LitInt, LitStr, Meta, Result, ReturnType, Type};
+use syn::visit::Visit;
+use syn::{
+    Attribute, Error, Expr, FnArg, Ident, ItemFn, Lit, LitInt, LitStr, Meta, PatIdent, Result, ReturnType, Type,
+};
 
 /// The longest tool name vendors take, in bytes.
 const NAME_MAX_BYTES: usize = 64;
@@ -20,6 +23,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         Error::new(error.span(), "#[tool] stands on a function: `async fn name(args: Args) -> Result<T>`")
     })?;
     check_signature(&function)?;
+    check_names(&function)?;
     let parameters = Parameters::parse(&function)?;
     let answer = answer_type(&function)?;
     let name = settings.tool_name(&function)?;
@@ -157,6 +161,36 @@ fn check_signature(function: &ItemFn) -> Result<()> {
     Ok(())
 }
 
+/// Refuses variables of the tool's own name. The tool is a unit struct of that name, so the compiler would take each of
+/// them for a pattern that only the tool itself matches, and say something about mismatched types.
+fn check_names(function: &ItemFn) -> Result<()> {
+    struct Search<'a> {
+        name: &'a Ident,
+        found: Option<Span>,
+    }
+
+    impl<'ast> Visit<'ast> for Search<'_> {
+        fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
+            if pattern.ident == *self.name {
+                self.found.get_or_insert_with(|| pattern.ident.span());
+            }
+            syn::visit::visit_pat_ident(self, pattern);
+        }
+    }
+
+    let name = &function.sig.ident;
+    let mut search = Search { name, found: None };
+    search.visit_item_fn(function);
+    let Some(span) = search.found else { return Ok(()) };
+    Err(Error::new(
+        span,
+        format!(
+            "a variable cannot have the tool's own name: `{name}` is the tool here; rename the variable, or rename the \
+             function and keep the tool's name with #[tool(name = \"{name}\")]"
+        ),
+    ))
+}
+
 /// The function's parameters, in their order.
 struct Parameters {
     order: Vec<Parameter>,
@@ -243,6 +277,7 @@ struct Definition<'a> {
     support: TokenStream,
 }
 
+/// Writes the tool. Its variables have names no tool has: one called `answer` would meet a variable `answer`.
 fn write(function: &ItemFn, parameters: &Parameters, answer: &Type, definition: &Definition<'_>) -> TokenStream {
     let Definition { name, description, settings, support } = definition;
     let ItemFn { attrs, vis, sig, block } = function;
@@ -257,12 +292,12 @@ fn write(function: &ItemFn, parameters: &Parameters, answer: &Type, definition: 
     };
     let arguments = parameters.arguments.as_ref().map_or_else(|| quote!(#support::NoArguments), |ty| quote!(#ty));
     let arguments_span = parameters.arguments.as_ref().map_or_else(Span::call_site, Spanned::span);
-    let parse = quote_spanned!(arguments_span=> #support::parse::<#arguments>(arguments));
+    let parse = quote_spanned!(arguments_span=> #support::parse::<#arguments>(__arguments));
     let passed = parameters.order.iter().map(|parameter| match parameter {
-        Parameter::Context => quote!(&cx),
-        Parameter::Arguments => quote!(arguments),
+        Parameter::Context => quote!(&__cx),
+        Parameter::Arguments => quote!(__arguments),
     });
-    let convert = quote_spanned!(answer.span()=> #support::ToolAnswer::into_output(answer));
+    let convert = quote_spanned!(answer.span()=> #support::ToolAnswer::into_output(__answer));
     quote! {
         #doc
         #[allow(non_camel_case_types)]
@@ -286,13 +321,13 @@ fn write(function: &ItemFn, parameters: &Parameters, answer: &Type, definition: 
 
             fn call(
                 &self,
-                arguments: #support::Value,
-                cx: #support::ToolContext,
+                __arguments: #support::Value,
+                __cx: #support::ToolContext,
             ) -> #support::BoxFuture<'static, ::core::result::Result<#support::ToolOutput, #support::Error>> {
                 ::std::boxed::Box::pin(async move {
-                    let arguments = #parse?;
-                    let _ = (&arguments, &cx);
-                    let answer = #ident::run(#(#passed),*).await;
+                    let __arguments = #parse?;
+                    let _ = (&__arguments, &__cx);
+                    let __answer = #ident::run(#(#passed),*).await;
                     #convert
                 })
             }
@@ -381,6 +416,43 @@ mod tests {
             }
         );
         assert!(problem(quote!(), item).contains("no generic parameters"));
+    }
+
+    #[test]
+    fn a_variable_of_the_tools_own_name_is_named_and_not_left_to_the_compiler() {
+        for item in [
+            quote!(
+                /** Says. */
+                async fn weather(weather: Args) -> Result<String> {
+                    todo()
+                }
+            ),
+            quote!(
+                /** Says. */
+                async fn weather(Args { weather, .. }: Args) -> Result<String> {
+                    todo()
+                }
+            ),
+            quote!(
+                /** Says. */
+                async fn weather(args: Args) -> Result<String> {
+                    if let Some((_, weather)) = args.days.first() {
+                        return weather.clone();
+                    }
+                    todo()
+                }
+            ),
+        ] {
+            let message = problem(quote!(), item);
+            assert!(message.contains("#[tool(name = \"weather\")]"), "{message}");
+        }
+        let fine = quote!(
+            /** Says. */
+            async fn weather(args: Args) -> Result<String> {
+                Ok(args.weather.weather())
+            }
+        );
+        assert!(check_names(&syn::parse2(fine).unwrap()).is_ok());
     }
 
     #[test]

@@ -119,6 +119,47 @@ mod tests {
         assert_eq!(error.message(), "arguments: missing field `items`");
     }
 
+    /// Tools named as the variables one would expect in an expansion.
+    mod names {
+        use beluga_core::{Result, ToolContext};
+        use beluga_macros::tool;
+
+        /// Answers.
+        #[tool]
+        pub(super) async fn answer(_cx: &ToolContext) -> Result<String> {
+            Ok("answered".to_owned())
+        }
+
+        /// Argues.
+        #[tool]
+        pub(super) async fn arguments(_question: super::Question) -> Result<String> {
+            Ok("argued".to_owned())
+        }
+
+        /// Is no context.
+        #[tool(name = "context")]
+        pub(super) async fn cx() -> Result<String> {
+            Ok("cx".to_owned())
+        }
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    struct Question {}
+
+    #[test]
+    fn a_tool_may_have_the_name_of_any_variable_of_its_expansion() {
+        use futures_util::FutureExt;
+
+        let tools: [&dyn Tool; 3] = [&names::answer, &names::arguments, &names::cx];
+        for (tool, expected) in tools.iter().zip(["answered", "argued", "cx"]) {
+            let (session, turn) = ("s".parse().unwrap(), "t".parse().unwrap());
+            let cx = ToolContext::new(beluga_core::CallContext::new(), "k", session, turn, "a".parse().unwrap());
+            let output = tool.call(json!({}), cx).now_or_never().unwrap().unwrap();
+            assert_eq!(output, ToolOutput::text(expected));
+        }
+        assert_eq!(names::cx.definition().name, "context");
+    }
+
     #[test]
     fn a_tool_output_is_not_wrapped_again() {
         assert_eq!(output(ToolOutput::failed("no")).unwrap(), ToolOutput::failed("no"));
