@@ -132,6 +132,14 @@ pub struct AdmissionSettings {
     #[schemars(range(min = 1, max = 1_000_000_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tpm: Option<u64>,
+    /// The most requests per minute of one tenant, so that none uses up what all share.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_rpm: Option<u32>,
+    /// The most tokens per minute of one tenant, prompt and answer.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_tpm: Option<u64>,
     /// The most calls at the same time; further ones wait.
     #[schemars(range(min = 1, max = 100_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,7 +151,7 @@ pub struct AdmissionSettings {
 
 impl Default for AdmissionSettings {
     fn default() -> Self {
-        Self { rpm: None, tpm: None, max_concurrent: None, max_pending: 1024 }
+        Self { rpm: None, tpm: None, tenant_rpm: None, tenant_tpm: None, max_concurrent: None, max_pending: 1024 }
     }
 }
 

@@ -142,6 +142,11 @@ fn policy(settings: &ProviderSettings) -> ModelPolicy {
             tokens_per_minute: limits.tpm,
             ..RateLimitConfig::default()
         }),
+        tenant_rate: (limits.tenant_rpm.is_some() || limits.tenant_tpm.is_some()).then(|| RateLimitConfig {
+            requests_per_minute: limits.tenant_rpm,
+            tokens_per_minute: limits.tenant_tpm,
+            ..RateLimitConfig::default()
+        }),
         timeout: Some(TimeoutConfig {
             first_item: Some(settings.timeout.get()),
             gap: Some(settings.gap_timeout.get()),

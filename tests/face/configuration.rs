@@ -70,3 +70,24 @@ fn the_examples_pass_every_check() {
     }
     assert!(checked >= 2);
 }
+
+#[test]
+fn a_tenant_at_its_own_limit_does_not_starve_another() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    let limits = "[providers.main.limits]\ntenant_rpm = 1\n";
+    place.write("beluga.toml", format!("{}{limits}", vendor.configuration()));
+    let node = place.node(&[]);
+    let ask = |tenant: &str, words: &str| {
+        let body = json!({"input": format!("say {words}")});
+        node.post_with("/api/v1/agents/assistant/invoke", &body, &[("X-Beluga-Tenant", tenant)])
+    };
+    assert_eq!(ask("acme", "one").json()["result"], "one");
+    let body = br#"{"input": "say two"}"#;
+    let headers = [("X-Beluga-Tenant", "acme"), ("Content-Type", "application/json")];
+    let waiting = crate::support::connect(node.address, "POST", "/api/v1/agents/assistant/invoke", &headers, body);
+    let in_flight = || node.get("/api/v1/tree").json().to_string().contains("\"in_flight\":1").then_some(());
+    wait_until(in_flight).expect("the second question waits in the model");
+    assert_eq!(ask("rival", "three").json()["result"], "three");
+    assert_eq!(vendor.requests(), 2, "the first tenant's second question waits for its own minute");
+    drop(waiting);
+}
