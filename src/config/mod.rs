@@ -36,7 +36,9 @@ pub use problem::{ConfigError, Problem};
 pub use provider::{AdmissionSettings, BreakerSettings, ProviderSettings, RetrySettings};
 pub use schema::schema;
 pub(crate) use service::parse_addr;
-pub use service::{HttpSettings, JournalKind, JournalSettings, JournalSync, LimitSettings, MemorySettings};
+pub use service::{
+    HttpSettings, JournalKind, JournalSettings, JournalSync, LimitSettings, MemorySettings, RateSettings,
+};
 pub use settings::Config;
 pub use tool::{BuiltinSettings, HttpToolSettings, ToolSettings};
 pub use watch::{DEBOUNCE, Watcher};

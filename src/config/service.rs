@@ -84,6 +84,26 @@ pub struct HttpSettings {
     pub write_timeout: Period,
     /// The most time one invoke may take.
     pub invoke_timeout: Period,
+    /// How often each tenant may call an endpoint, per minute; no limit where absent.
+    pub rates: RateSettings,
+}
+
+/// Requests per minute of each tenant, by endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateSettings {
+    /// Turns asked for as a whole.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invoke: Option<u32>,
+    /// Turns asked for as a stream.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<u32>,
+    /// Sessions read.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<u32>,
 }
 
 impl Default for HttpSettings {
@@ -98,6 +118,7 @@ impl Default for HttpSettings {
             keep_alive: Period::from_secs(15),
             write_timeout: Period::from_secs(30),
             invoke_timeout: Period::from_secs(600),
+            rates: RateSettings::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use beluga_actors::agent::Agents;
 use beluga_core::{BoxFuture, Error, Result, SecretString};
 use beluga_runtime::telemetry::Sampler;
 use beluga_runtime::{Health, Lifecycle, System, time};
-use beluga_transports::http::{Face, FaceSettings, Listener, Readiness, Server, ServerSettings};
+use beluga_transports::http::{EndpointRates, Face, FaceSettings, Listener, Readiness, Server, ServerSettings};
 use parking_lot::Mutex;
 
 use super::parts::MARGIN;
@@ -106,6 +106,7 @@ impl Node {
             body_limit_bytes: http.body_limit_bytes,
             keep_alive: http.keep_alive.get(),
             invoke_timeout: http.invoke_timeout.get(),
+            rates: EndpointRates { invoke: http.rates.invoke, stream: http.rates.stream, read: http.rates.read },
             sampler: listen.sampler,
         };
         let server = ServerSettings { max_connections: http.max_connections, write_timeout: http.write_timeout.get() };

@@ -328,3 +328,26 @@ fn a_trace_of_the_caller_is_taken_up() {
     let response = node.post_with("/api/v1/agents/assistant/invoke", &json!({"input": "What is 1 + 1?"}), &broken);
     assert_eq!(response.status, 200);
 }
+
+#[test]
+fn an_endpoint_at_its_limit_refuses_one_tenant_and_nothing_else() {
+    let place = Place::new();
+    place.write("beluga.toml", "[http.rates]\ninvoke = 2\nread = 1\n");
+    let node = place.node(&[]);
+    let body = json!({"input": "What is 1 + 1?", "session": "s"});
+    let ask = |tenant: &str, endpoint: &str| {
+        node.post_with(&format!("/api/v1/agents/assistant/{endpoint}"), &body, &[("X-Beluga-Tenant", tenant)])
+    };
+    assert_eq!([ask("acme", "invoke").status, ask("acme", "invoke").status], [200, 200]);
+    let refused = ask("acme", "invoke");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
+    refused.problem(429, "rate_limit");
+    assert_eq!(ask("rival", "invoke").status, 200, "another tenant has its own");
+    assert_eq!(ask("acme", "stream").status, 200, "another endpoint too, and this one has no limit");
+    let read = || request(node.address, "GET", "/api/v1/sessions/s", &[("X-Beluga-Tenant", "acme")], b"");
+    assert_eq!(read().status, 200);
+    read().problem(429, "rate_limit");
+    let cancel = request(node.address, "POST", "/api/v1/sessions/s/cancel", &[("X-Beluga-Tenant", "acme")], b"");
+    assert_eq!(cancel.status, 200, "a turn can be cancelled at any rate");
+}

@@ -15,6 +15,7 @@ use beluga_runtime::telemetry::Sampler;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health::Readiness;
+use super::rate::{EndpointRates, Rates};
 use super::{access, health, identify, introspect, observe, problem, session, turn};
 
 /// The settings of the face.
@@ -34,6 +35,8 @@ pub struct FaceSettings {
     pub keep_alive: Duration,
     /// The most time one invoke may take.
     pub invoke_timeout: Duration,
+    /// How often each tenant may call an endpoint; no limit by default.
+    pub rates: EndpointRates,
     /// Which share of requests is traced.
     pub sampler: Sampler,
 }
@@ -48,6 +51,7 @@ impl Default for FaceSettings {
             body_limit_bytes: 1024 * 1024,
             keep_alive: Duration::from_secs(15),
             invoke_timeout: Duration::from_secs(600),
+            rates: EndpointRates::default(),
             sampler: Sampler::default(),
         }
     }
@@ -63,6 +67,7 @@ pub struct Face(pub(super) Arc<State>);
 pub(super) struct State {
     pub(super) agents: Agents,
     pub(super) settings: FaceSettings,
+    pub(super) rates: Rates,
     pub(super) random: SystemRandom,
     pub(super) readiness: Readiness,
     pub(super) metrics: Option<Metrics>,
@@ -78,6 +83,7 @@ impl Face {
     pub fn new(agents: Agents, settings: FaceSettings, random: SystemRandom, readiness: Readiness) -> Self {
         Self(Arc::new(State {
             agents,
+            rates: Rates::new(settings.rates),
             settings,
             random,
             readiness,

@@ -38,6 +38,7 @@ pub(super) async fn conversation(
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Answer<Json<Conversation>> {
+    face.0.rates.read.admit(&context).await?;
     let session = parse(id)?;
     let Query(query) = query.map_err(|_| wrong_page())?;
     let page = Page { from: query.from, limit: query.limit.unwrap_or(Page::default().limit) };
@@ -52,6 +53,7 @@ pub(super) async fn events(
     query: Result<Query<ReadQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Answer<Response<Body>> {
+    face.0.rates.read.admit(&context).await?;
     let session = parse(id)?;
     let Query(query) = query.map_err(|_| wrong_query())?;
     let follow = query.follow.unwrap_or(true);

@@ -24,6 +24,7 @@ pub(super) async fn invoke(
     body: Body,
 ) -> Answer<Json<Reply>> {
     let agent = find(&face, agent)?;
+    face.0.rates.invoke.admit(&context).await?;
     let request = TurnRequest::read(&headers, body, face.0.settings.body_limit_bytes, false).await?;
     refuse_while_draining(&face)?;
     let context = context.with_timeout(time::now(), face.0.settings.invoke_timeout);
@@ -47,6 +48,7 @@ pub(super) async fn stream(
     body: Body,
 ) -> Answer<Response<Body>> {
     let agent = find(&face, agent)?;
+    face.0.rates.stream.admit(&context).await?;
     let request = TurnRequest::read(&headers, body, face.0.settings.body_limit_bytes, true).await?;
     refuse_while_draining(&face)?;
     let cancel = request.cancel_on_disconnect;
