@@ -11,12 +11,13 @@ use super::faults::{Faults, StoreCall};
 ///
 /// ```
 /// use beluga_actors::testkit::{Faults, FixedMemory};
-/// use beluga_core::{AgentName, Memory, MemoryOwner, MemoryQuery, TenantId};
+/// use beluga_core::{AgentName, CallContext, Memory, MemoryOwner, MemoryQuery, TenantId};
 ///
 /// # futures_util::FutureExt::now_or_never(async {
 /// let memory = FixedMemory::new("Her name is Ada.");
 /// let owner = MemoryOwner { tenant: TenantId::default(), agent: AgentName::parse("assistant").unwrap() };
-/// let query = MemoryQuery { owner, text: "Who am I?".into(), limit: 5, session: None };
+/// let (text, context) = ("Who am I?".into(), CallContext::new());
+/// let query = MemoryQuery { owner, text, limit: 5, session: None, context };
 /// assert_eq!(memory.load(query).await.unwrap(), "Her name is Ada.");
 /// assert!(memory.saved().is_empty());
 /// # }).unwrap();
