@@ -38,6 +38,7 @@ pub use schema::schema;
 pub(crate) use service::parse_addr;
 pub use service::{
     HttpSettings, JournalKind, JournalSettings, JournalSync, LimitSettings, MemorySettings, RateSettings,
+    TenantSettings, TierSettings,
 };
 pub use settings::Config;
 pub use tool::{BuiltinSettings, HttpToolSettings, ToolSettings};

@@ -10,14 +10,18 @@ use super::agent::{AgentSettings, MemoryTier};
 use super::check::Check;
 use super::environment::Environment;
 use super::fallback::{self, DEFAULT_PROVIDER};
+use super::hint;
 use super::load::{Settings, Sources, load};
 use super::problem::ConfigError;
 use super::provider::ProviderSettings;
-use super::service::{HttpSettings, JournalSettings, LimitSettings, MemorySettings};
+use super::service::{HttpSettings, JournalSettings, LimitSettings, MemorySettings, TenantSettings, TierSettings};
 use super::tool::ToolSettings;
 
 /// The most providers, and the most agents, one file may declare.
 const ENTRIES_MAX: usize = 1000;
+
+/// The most tenants one file may declare.
+const TENANTS_MAX: usize = 10_000;
 
 /// The configuration of a node. Every part may be left out.
 ///
@@ -46,6 +50,10 @@ pub struct Config {
     pub http: HttpSettings,
     /// The bounds of the node.
     pub limits: LimitSettings,
+    /// What is known of tenants, by id. Others are served too, without a tier.
+    pub tenants: BTreeMap<String, TenantSettings>,
+    /// The service tiers tenants may have.
+    pub tiers: BTreeMap<String, TierSettings>,
 }
 
 impl Config {
@@ -72,6 +80,21 @@ impl Config {
         agent.memory.as_ref().unwrap_or(&self.memory.tiers).contains(&tier)
     }
 
+    fn check_tenants(&self, check: &mut Check<'_>) {
+        if self.tenants.len() > TENANTS_MAX {
+            let count = self.tenants.len();
+            check.problem(&["tenants"], format!("has {count} entries; at most {TENANTS_MAX} are allowed"), None);
+        }
+        let known: Vec<&str> = self.tiers.keys().map(String::as_str).collect();
+        for (name, tenant) in &self.tenants {
+            check_name(check, &["tenants", name], name);
+            if let Some(tier) = tenant.tier.as_ref().filter(|tier| !self.tiers.contains_key(*tier)) {
+                let message = format!("no tier \"{}\" in [tiers]", tier.escape_debug());
+                check.problem(&["tenants", name, "tier"], message, hint::unknown(tier, &known));
+            }
+        }
+    }
+
     /// Returns the provider of agents that name none.
     #[must_use]
     pub fn default_provider(&self) -> Option<&str> {
@@ -93,7 +116,9 @@ impl Config {
 
 impl Settings for Config {
     fn check(&self, check: &mut Check<'_>) {
-        for (section, count) in [("providers", self.providers.len()), ("agents", self.agents.len())] {
+        for (section, count) in
+            [("providers", self.providers.len()), ("agents", self.agents.len()), ("tiers", self.tiers.len())]
+        {
             if count > ENTRIES_MAX {
                 check.problem(&[section], format!("has {count} entries; at most {ENTRIES_MAX} are allowed"), None);
             }
@@ -104,6 +129,10 @@ impl Settings for Config {
         for (name, agent) in &self.agents {
             agent.check(name, self, check);
         }
+        for tier in self.tiers.keys() {
+            check_name(check, &["tiers", tier], tier);
+        }
+        self.check_tenants(check);
         self.tools.check(check);
         self.http.check(check);
     }

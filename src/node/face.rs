@@ -1,11 +1,12 @@
 //! The HTTP face of a node: where it listens, who may, and how it closes.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use beluga_actors::agent::Agents;
-use beluga_core::{BoxFuture, Error, Result, SecretString};
+use beluga_core::{BoxFuture, Error, Result, SecretString, TenantId};
 use beluga_runtime::telemetry::Sampler;
 use beluga_runtime::{Health, Lifecycle, System, time};
 use beluga_transports::http::{EndpointRates, Face, FaceSettings, Listener, Readiness, Server, ServerSettings};
@@ -108,6 +109,7 @@ impl Node {
             invoke_timeout: http.invoke_timeout.get(),
             rates: EndpointRates { invoke: http.rates.invoke, stream: http.rates.stream, read: http.rates.read },
             sampler: listen.sampler,
+            tiers: tiers(&self.config)?,
         };
         let server = ServerSettings { max_connections: http.max_connections, write_timeout: http.write_timeout.get() };
         let server = Server::bind(listen.address, server)?;
@@ -184,6 +186,12 @@ impl Lifecycle for FacePart {
         let health = if draining { Health::unhealthy("no new turns are taken") } else { Health::healthy() };
         Box::pin(std::future::ready(health))
     }
+}
+
+/// Returns the tier of each tenant that has one.
+fn tiers(config: &Config) -> Result<HashMap<TenantId, Arc<str>>> {
+    let tiers = config.tenants.iter().filter_map(|(name, tenant)| Some((name, tenant.tier.as_deref()?)));
+    tiers.map(|(name, tier)| Ok((TenantId::parse(name)?, Arc::from(tier)))).collect()
 }
 
 /// Counts the turns that run, as the tree shows them.

@@ -9,7 +9,7 @@ use beluga_runtime::service::{RateLimitConfig, RetryConfig, TimeoutConfig};
 use beluga_runtime::{Backoff, BreakerConfig};
 
 use super::registry::model_registry;
-use crate::config::{Config, Environment, ProviderSettings};
+use crate::config::{Config, Environment, ProviderSettings, TierSettings};
 
 /// The models of a node, by the names of their providers.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl ModelSet {
             // The name of a replaced model stays taken until its last call has ended.
             let actor =
                 if self.running.contains_key(&name) { format!("{name}.{}", self.started) } else { name.clone() };
-            let model = self.models.spawn(actor, model, policy(settings)).await?;
+            let model = self.models.spawn(actor, model, policy(settings, &config.tiers)).await?;
             let running = Running { settings: settings.clone(), model };
             retired.extend(self.running.insert(name, running).map(|old| old.model));
         }
@@ -116,7 +116,7 @@ fn provider_config(
     }
 }
 
-fn policy(settings: &ProviderSettings) -> ModelPolicy {
+fn policy(settings: &ProviderSettings, tiers: &BTreeMap<String, TierSettings>) -> ModelPolicy {
     let (limits, retry, breaker) = (&settings.limits, &settings.retry, &settings.breaker);
     ModelPolicy {
         admission: limits.max_pending,
@@ -147,6 +147,7 @@ fn policy(settings: &ProviderSettings) -> ModelPolicy {
             tokens_per_minute: limits.tenant_tpm,
             ..RateLimitConfig::default()
         }),
+        tier_rates: tiers.iter().map(|(name, tier)| (name.clone(), tier_rate(tier))).collect(),
         timeout: Some(TimeoutConfig {
             first_item: Some(settings.timeout.get()),
             gap: Some(settings.gap_timeout.get()),
@@ -154,4 +155,8 @@ fn policy(settings: &ProviderSettings) -> ModelPolicy {
         }),
         ..ModelPolicy::default()
     }
+}
+
+fn tier_rate(tier: &TierSettings) -> RateLimitConfig {
+    RateLimitConfig { requests_per_minute: tier.rpm, tokens_per_minute: tier.tpm, ..RateLimitConfig::default() }
 }

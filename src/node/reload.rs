@@ -62,8 +62,14 @@ impl Applied {
     /// Builds everything first, so that a configuration that cannot be built leaves the old one in force.
     async fn apply(&mut self, config: Config, environment: &Environment) -> Result<()> {
         let old = &self.config;
-        if (&old.journal, &old.http, &old.limits) != (&config.journal, &config.http, &config.limits) {
-            tracing::warn!("changes of [journal], [http] and [limits] take effect with the next start");
+        let fixed = |config: &Config| {
+            let tenants = (config.tenants.clone(), config.tiers.clone());
+            (config.journal.clone(), config.http.clone(), config.limits.clone(), tenants)
+        };
+        if fixed(old) != fixed(&config) {
+            tracing::warn!(
+                "changes of [journal], [http], [limits], [tenants] and [tiers] take effect with the next start"
+            );
         }
         let built = self.models.build(&config, environment)?;
         let retired = self.models.apply(&config, built).await?;

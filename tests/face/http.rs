@@ -219,6 +219,26 @@ fn metrics_count_what_the_node_does() {
 }
 
 #[test]
+fn a_tenant_has_the_limits_of_its_tier() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    let tenants =
+        "[tiers.free]\nrpm = 1\n[tiers.gold]\n[tenants.small]\ntier = \"free\"\n[tenants.big]\ntier = \"gold\"\n";
+    place.write("beluga.toml", format!("{}\n{tenants}", vendor.configuration()));
+    let retry = [("BELUGA__PROVIDERS__MAIN__RETRY__ATTEMPTS", "1"), ("BELUGA__HTTP__INVOKE_TIMEOUT", "2s")];
+    let node = place.node_with(&[], &retry);
+    let path = "/api/v1/agents/assistant/invoke";
+    let ask = |tenant: &str| node.post_with(path, &json!({"input": "say hi"}), &[("X-Beluga-Tenant", tenant)]);
+    assert_eq!((ask("small").status, ask("big").status, ask("other").status), (200, 200, 200));
+    assert_eq!((ask("big").status, ask("other").status), (200, 200));
+    let refused = ask("small");
+    assert_ne!(refused.status, 200, "{}", refused.text());
+    assert_eq!(vendor.requests(), 5);
+    place.write("wrong.toml", "[tiers.gold]\n[tenants.big]\ntier = \"gould\"\n");
+    let told = place.run(&["--config", "wrong.toml", "node"]);
+    assert!(told.stderr.contains("tenants.big.tier") && told.stderr.contains("gold"), "{told:?}");
+}
+
+#[test]
 fn what_is_no_route_or_method_is_a_problem() {
     let place = Place::new();
     let node = place.node(&[]);

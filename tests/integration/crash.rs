@@ -245,7 +245,7 @@ async fn a_turn_that_crashes_again_and_again_is_poisoned() {
 fn whoami() -> FunctionTool {
     FunctionTool::new("whoami", "Tells who asks.", |_: Word, cx: ToolContext| async move {
         let request = cx.call.request_id().map_or("nobody", RequestId::as_str).to_owned();
-        Result::Ok(format!("{request} {:x}", cx.call.trace().trace_id))
+        Result::Ok(format!("{request} {:x} {}", cx.call.trace().trace_id, cx.call.tier().unwrap_or("none")))
     })
     .with_effect(Effect::Pure)
 }
@@ -265,7 +265,7 @@ async fn another_node_goes_on_under_the_same_request_and_trace() {
     let first = Node::with(Stores { journal: Arc::new(dying), ..stores.clone() }, Settings::default()).await;
     let trace = TraceContext { trace_id: 0xabc, span_id: 0xdef, flags: 0 };
     let context = CallContext::new().with_request_id(RequestId::parse("req/17").unwrap()).with_trace(trace);
-    let invoke = Invoke::text("go").with_session(session("s")).with_context(context);
+    let invoke = Invoke::text("go").with_session(session("s")).with_context(context.with_tier("gold"));
     let mut stream = spawn(&first).await.stream(invoke).await.unwrap();
     read_until_death(&mut stream, &mut Vec::new()).await;
 
@@ -279,7 +279,7 @@ async fn another_node_goes_on_under_the_same_request_and_trace() {
             _ => None,
         }
     });
-    assert_eq!(Box::pin(done).next().await.unwrap(), "req/17 abc");
+    assert_eq!(Box::pin(done).next().await.unwrap(), "req/17 abc gold");
     let turn = living.session(session("s")).conversation().await.unwrap().turns.remove(0);
     assert_eq!(turn.request_id.unwrap().as_str(), "req/17");
     assert_eq!(turn.trace_id.as_deref(), Some("00000000000000000000000000000abc"));

@@ -129,7 +129,7 @@ const CALLER: TraceContext = TraceContext { trace_id: 0xabc, span_id: 0xdef, fla
 
 async fn ask(agent: &AgentRef, text: &str) -> Result<Reply> {
     let context = CallContext::new().with_trace(CALLER).with_tenant(TenantId::parse("acme").unwrap());
-    let context = context.with_request_id(RequestId::parse("req-17").unwrap());
+    let context = context.with_request_id(RequestId::parse("req-17").unwrap()).with_tier("gold");
     agent.invoke(Invoke::text(text).with_session(session("s")).with_context(context)).await
 }
 
@@ -184,7 +184,8 @@ async fn model_and_parallel_tools_are_children_of_the_turn() {
     assert_eq!(family(&spans), expected);
     for span in &spans {
         assert_eq!(span.get("trace_id"), TraceHex(CALLER.trace_id).to_string());
-        assert_eq!((span.get("tenant.id"), span.get("request.id")), ("acme", "req-17"));
+        let who = (span.get("tenant.id"), span.get("tenant.tier"), span.get("request.id"));
+        assert_eq!(who, ("acme", "gold", "req-17"));
         assert_eq!(span.get("error.type"), "", "{span:?}");
         let has_usage = span.fields.keys().any(|key| key.starts_with("gen_ai.usage"));
         let spends = span.name().starts_with("invoke_agent") || span.name().starts_with("chat");

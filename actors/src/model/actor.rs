@@ -70,12 +70,19 @@ impl ModelState {
             admission: Admission::new(policy.admission.max(1)),
             concurrency: policy.max_concurrent.map(|max| Concurrency::new(max.max(1), WAITING_MAX)),
             rate: policy.rate.map(RateLimiter::new),
-            tenant_rate: policy.tenant_rate.map(TenantLimits::new),
+            tenant_rate: tenant_limits(&policy),
             totals: Totals::default(),
             model,
             policy,
         }
     }
+}
+
+/// Makes the limits of tenants, if there are any.
+fn tenant_limits(policy: &ModelPolicy) -> Option<Arc<TenantLimits>> {
+    let is_limited = policy.tenant_rate.is_some() || !policy.tier_rates.is_empty();
+    let others = policy.tenant_rate.unwrap_or_default();
+    is_limited.then(|| TenantLimits::tiered(others, policy.tier_rates.clone()))
 }
 
 impl Totals {

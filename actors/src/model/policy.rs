@@ -1,5 +1,6 @@
 //! The limits and tries of one model.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct ModelPolicy {
     pub rate: Option<RateLimitConfig>,
     /// Limits per minute of each tenant, so that one does not starve the others. Default: none.
     pub tenant_rate: Option<RateLimitConfig>,
+    /// Limits per minute of each tenant of a tier, by the tier's name; instead of `tenant_rate`. Default: none.
+    pub tier_rates: BTreeMap<String, RateLimitConfig>,
     /// Whether each call leaves a log line: failures as `warn`, the rest as `debug`. Default: yes.
     pub log: bool,
     /// Time limits of one try. Default: 60 s to the first chunk, 60 s between chunks, 10 minutes in all.
@@ -66,6 +69,7 @@ impl Default for ModelPolicy {
             max_concurrent: None,
             rate: None,
             tenant_rate: None,
+            tier_rates: BTreeMap::new(),
             log: true,
             timeout: Some(TimeoutConfig {
                 first_item: Some(Duration::from_secs(60)),
@@ -89,6 +93,7 @@ impl ModelPolicy {
             max_concurrent: None,
             rate: None,
             tenant_rate: None,
+            tier_rates: BTreeMap::new(),
             log: false,
             timeout: None,
             layers: Vec::new(),

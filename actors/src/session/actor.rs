@@ -173,8 +173,9 @@ impl SessionActor {
         let Some(agent) = agent else { return Ok(()) };
         let attempt = open.attempt + 1;
         let call = self.hub.call_of(&open.turn);
-        let call = call
-            .unwrap_or_else(|| (turn_context(&open.origin.apply(CallContext::new()), &self.key, &self.shared), None));
+        let call = call.unwrap_or_else(|| {
+            (turn_context(&open.origin.apply(after_turn(None, &self.key)), &self.key, &self.shared), None)
+        });
         let request_id = request_id(&call.0);
         tracing::info!(session = %self.key.id, turn = %open.turn, attempt, request_id, "a turn is resumed");
         self.run(open.turn.clone(), agent, Begin::Resume { open, attempt }, call, cx)

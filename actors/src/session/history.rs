@@ -129,7 +129,7 @@ impl History {
                     open.format = format;
                     open.hops = hops;
                     open.beginning = Beginning::new(at_ms, &origin);
-                    open.origin = origin;
+                    open.origin = *origin;
                     open.metadata = metadata;
                 }
                 self.reserved = self.reserved.max(until);

@@ -17,22 +17,28 @@ pub(crate) struct Origin {
     /// The request from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) request: Option<RequestId>,
+    /// The tenant's service tier at that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tier: Option<String>,
 }
 
 impl Origin {
     /// Returns where a call comes from.
     pub(crate) fn of(context: &CallContext) -> Self {
-        Self { trace: context.trace(), request: context.request_id().cloned() }
+        Self { trace: context.trace(), request: context.request_id().cloned(), tier: context.tier().map(str::to_owned) }
     }
 
     /// Returns whether nothing is known of it.
     pub(crate) fn is_unknown(&self) -> bool {
-        no_trace(&self.trace) && self.request.is_none()
+        no_trace(&self.trace) && self.request.is_none() && self.tier.is_none()
     }
 
     /// Returns a context that comes from here.
     pub(crate) fn apply(&self, context: CallContext) -> CallContext {
-        let context = context.with_trace(self.trace);
+        let mut context = context.with_trace(self.trace);
+        if let Some(tier) = &self.tier {
+            context = context.with_tier(tier.as_str());
+        }
         match &self.request {
             Some(request) => context.with_request_id(request.clone()),
             None => context,
@@ -87,7 +93,7 @@ mod tests {
     #[test]
     fn an_origin_survives_encoding_and_a_malformed_one_is_none() {
         let trace = TraceContext { trace_id: 0xabc, span_id: 0xdef, flags: 1 };
-        let origin = Origin { trace, request: Some(RequestId::parse("req/17").unwrap()) };
+        let origin = Origin { trace, request: Some(RequestId::parse("req/17").unwrap()), tier: Some("gold".into()) };
         let text = serde_json::to_string(&origin).unwrap();
         assert!(text.contains("00-00000000000000000000000000000abc-0000000000000def-01"), "{text}");
         assert_eq!(serde_json::from_str::<Origin>(&text).unwrap(), origin);

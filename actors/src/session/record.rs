@@ -155,7 +155,7 @@ pub(crate) enum Record {
         format: Option<ResponseFormat>,
         /// Which request it serves and in which trace.
         #[serde(default, skip_serializing_if = "Origin::is_unknown")]
-        origin: Origin,
+        origin: Box<Origin>,
         /// The caller's labels.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         metadata: BTreeMap<String, String>,
@@ -492,7 +492,7 @@ mod tests {
                     input: ChatMessage::user("hi"),
                     key: None,
                     format: None,
-                    origin: Origin::default(),
+                    origin: Box::default(),
                     metadata: BTreeMap::new(),
                     from: 1,
                     until: 1024,

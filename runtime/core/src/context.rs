@@ -47,6 +47,7 @@ struct Fields {
 #[derive(Clone)]
 struct Caller {
     tenant: TenantId,
+    tier: Option<Arc<str>>,
     principal: Option<Arc<str>>,
     request: Option<RequestId>,
 }
@@ -54,8 +55,9 @@ struct Caller {
 impl Caller {
     /// Returns the one caller nothing is known of.
     fn unknown() -> Arc<Self> {
-        static UNKNOWN: LazyLock<Arc<Caller>> =
-            LazyLock::new(|| Arc::new(Caller { tenant: TenantId::default(), principal: None, request: None }));
+        static UNKNOWN: LazyLock<Arc<Caller>> = LazyLock::new(|| {
+            Arc::new(Caller { tenant: TenantId::default(), tier: None, principal: None, request: None })
+        });
         Arc::clone(&UNKNOWN)
     }
 }
@@ -135,16 +137,25 @@ impl CallContext {
         child.with_timeout(now, share)
     }
 
-    /// Replaces the tenant.
+    /// Replaces the tenant; the tier of another one is forgotten.
     #[must_use]
     pub fn with_tenant(self, tenant: TenantId) -> Self {
         if self.0.caller.tenant == tenant {
             return self;
         }
-        self.edit(|fields| Arc::make_mut(&mut fields.caller).tenant = tenant)
+        self.edit(|fields| {
+            let caller = Arc::make_mut(&mut fields.caller);
+            (caller.tenant, caller.tier) = (tenant, None);
+        })
     }
 
-    /// Takes over who asks from another call: tenant, principal and request id.
+    /// Sets the tenant's service tier, as the configuration names it; it chooses limits and is for policies to read.
+    #[must_use]
+    pub fn with_tier(self, tier: impl Into<Arc<str>>) -> Self {
+        self.edit(|fields| Arc::make_mut(&mut fields.caller).tier = Some(tier.into()))
+    }
+
+    /// Takes over who asks from another call: tenant, tier, principal and request id.
     #[must_use]
     pub fn with_caller_of(self, other: &Self) -> Self {
         let caller = Arc::clone(&other.0.caller);
@@ -215,6 +226,12 @@ impl CallContext {
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.0.caller.tenant
+    }
+
+    /// Returns the tenant's service tier, if it is known.
+    #[must_use]
+    pub fn tier(&self) -> Option<&str> {
+        self.0.caller.tier.as_deref()
     }
 
     /// Returns who asks, if a face authenticated somebody.
@@ -308,10 +325,12 @@ mod tests {
     fn every_call_of_a_request_knows_who_asks() {
         let request = RequestId::parse("req-1").unwrap();
         let face = CallContext::new().with_request_id(request.clone()).with_principal("token");
-        let face = face.with_tenant(TenantId::parse("acme").unwrap());
+        let face = face.with_tenant(TenantId::parse("acme").unwrap()).with_tier("gold");
         let other = CallContext::new().with_caller_of(&face.child().child());
         assert_eq!((other.request_id(), other.principal()), (Some(&request), Some("token")));
-        assert_eq!(other.tenant().as_str(), "acme");
+        assert_eq!((other.tenant().as_str(), other.tier()), ("acme", Some("gold")));
+        assert_eq!(other.clone().with_tenant(other.tenant().clone()).tier(), Some("gold"));
+        assert_eq!(other.with_tenant(TenantId::default()).tier(), None, "another tenant's is not taken along");
         assert_eq!(CallContext::new().request_id(), None, "one caller is not another");
     }
 

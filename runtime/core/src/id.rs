@@ -102,17 +102,6 @@ impl Default for TenantId {
     }
 }
 
-/// A tenant as the application knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tenant {
-    /// Its identity, part of every key.
-    pub id: TenantId,
-    /// A name for people.
-    pub name: String,
-    /// A service tier for limits and policies, free text.
-    pub tier: String,
-}
-
 /// The longest request id, in bytes.
 pub const REQUEST_ID_MAX_BYTES: usize = 128;
 

@@ -43,8 +43,8 @@ pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
 pub use event::{Event, HandoffMode, Meta, Numbered};
 pub use host::Host;
 pub use id::{
-    AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, REQUEST_ID_MAX_BYTES, RequestId, SessionId, Tenant,
-    TenantId, ToolName, TurnId,
+    AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, REQUEST_ID_MAX_BYTES, RequestId, SessionId, TenantId,
+    ToolName, TurnId,
 };
 pub use item::Content;
 pub use journal::{Append, GROUP_MAX_BYTES, Group, Journal, Mark, StreamKey, SyncLevel};

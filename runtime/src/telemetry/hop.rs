@@ -173,8 +173,8 @@ pub fn request_id(context: &CallContext) -> Option<&str> {
 ///
 /// Arguments: the caller's context (by value), the span's [`Identity`], its [`HopKind`], its exported name, then fields
 /// as in `tracing`'s macros. Name and fields are evaluated only if the call is sampled. Fields that become known later
-/// are declared with `tracing::field::Empty`; `error.type` and the status always are. At most 22 fields (`tracing` allows
-/// 32 and the hop has 10).
+/// are declared with `tracing::field::Empty`; `error.type` and the status always are. At most 21 fields (`tracing` allows
+/// 32 and the hop has 11).
 ///
 /// ```
 /// use beluga_core::CallContext;
@@ -208,6 +208,7 @@ macro_rules! hop {
                 { $crate::telemetry::names::field::SPAN_ID } = %$crate::telemetry::SpanHex(identity.trace.span_id),
                 { $crate::telemetry::names::field::PARENT_SPAN_ID } = %$crate::telemetry::SpanHex(identity.parent),
                 { $crate::telemetry::names::attribute::TENANT_ID } = context.tenant().as_str(),
+                { $crate::telemetry::names::attribute::TENANT_TIER } = context.tier(),
                 { $crate::telemetry::names::attribute::REQUEST_ID } = $crate::telemetry::request_id(&context),
                 { $crate::telemetry::names::attribute::ERROR_TYPE } = $crate::telemetry::tracing::field::Empty,
                 { $crate::telemetry::names::field::OTEL_STATUS_CODE } = $crate::telemetry::tracing::field::Empty,

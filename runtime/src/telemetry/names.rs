@@ -109,6 +109,8 @@ pub mod attribute {
 
     /// Our own: the tenant.
     pub const TENANT_ID: &str = "tenant.id";
+    /// Our own: the tenant's service tier.
+    pub const TENANT_TIER: &str = "tenant.tier";
     /// Our own: the agent as the tree knows it.
     pub const LOCAL_AGENT_ID: &str = "agent.id";
     /// Our own: the planner that runs the turn.

@@ -55,17 +55,20 @@ fn admit(face: &Face, request: &Request) -> Answer<CallContext> {
         None if face.0.settings.check_host => check_host(face, headers, request.uri())?,
         None => {}
     }
-    match header(headers, TENANT)? {
-        Some(tenant) => {
-            let local = request.extensions().get::<Peer>().is_some_and(|peer| is_loopback(peer.0.ip()));
-            if !local && !face.0.settings.trust_tenant_header {
-                let error = "X-Beluga-Tenant is not believed from here; see [http] trust_tenant_header";
-                return Err(Error::new(Code::PermissionDenied, error).into());
-            }
-            Ok(context.with_tenant(TenantId::parse(tenant)?))
+    if let Some(tenant) = header(headers, TENANT)? {
+        let local = request.extensions().get::<Peer>().is_some_and(|peer| is_loopback(peer.0.ip()));
+        if !local && !face.0.settings.trust_tenant_header {
+            let error = "X-Beluga-Tenant is not believed from here; see [http] trust_tenant_header";
+            return Err(Error::new(Code::PermissionDenied, error).into());
         }
-        None => Ok(context),
+        context = context.with_tenant(TenantId::parse(tenant)?);
     }
+    // Only a tenant that passed has a tier: it buys limits.
+    let tier = face.0.settings.tiers.get(context.tenant()).cloned();
+    Ok(match tier {
+        Some(tier) => context.with_tier(tier),
+        None => context,
+    })
 }
 
 fn check_token(headers: &HeaderMap, token: &str) -> Answer<()> {

@@ -1,5 +1,6 @@
 //! What every request sees of the node, and the table of routes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use beluga_actors::agent::Agents;
-use beluga_core::{CancelToken, ExposeSecret, SecretString};
+use beluga_core::{CancelToken, ExposeSecret, SecretString, TenantId};
 use beluga_runtime::SystemRandom;
 use beluga_runtime::telemetry::Sampler;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -39,6 +40,8 @@ pub struct FaceSettings {
     pub rates: EndpointRates,
     /// Which share of requests is traced.
     pub sampler: Sampler,
+    /// The service tiers of tenants, where they have one.
+    pub tiers: HashMap<TenantId, Arc<str>>,
 }
 
 impl Default for FaceSettings {
@@ -53,6 +56,7 @@ impl Default for FaceSettings {
             invoke_timeout: Duration::from_secs(600),
             rates: EndpointRates::default(),
             sampler: Sampler::default(),
+            tiers: HashMap::new(),
         }
     }
 }

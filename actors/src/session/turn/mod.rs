@@ -178,7 +178,7 @@ impl Turn {
                 input: input.clone(),
                 key,
                 format: format.clone(),
-                origin: Origin::of(&setup.context),
+                origin: Box::new(Origin::of(&setup.context)),
                 metadata: metadata.clone(),
                 from,
                 until,

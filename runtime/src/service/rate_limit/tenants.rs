@@ -1,6 +1,6 @@
 //! The same limits once per tenant, so that one tenant's rush does not starve the others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,8 +18,17 @@ pub const TENANTS_MAX: usize = 10_000;
 /// A [`RateLimiter`] per tenant, made when the tenant first calls.
 pub struct TenantLimits {
     config: RateLimitConfig,
+    tiers: BTreeMap<String, RateLimitConfig>,
     tenants_max: usize,
-    limiters: Mutex<HashMap<TenantId, Arc<RateLimiter>>>,
+    limiters: Mutex<HashMap<TenantId, Limited>>,
+    /// What tenants without any limit share.
+    unlimited: Arc<RateLimiter>,
+}
+
+/// A tenant's limiter, and the tier it was made for.
+struct Limited {
+    tier: Option<Arc<str>>,
+    limiter: Arc<RateLimiter>,
 }
 
 impl TenantLimits {
@@ -32,8 +41,25 @@ impl TenantLimits {
     /// Makes limits for up to `tenants_max` tenants.
     #[must_use]
     pub fn with_bound(config: RateLimitConfig, tenants_max: usize) -> Arc<Self> {
-        let config = RateLimitConfig { cooldown: None, ..config };
-        Arc::new(Self { config, tenants_max, limiters: Mutex::default() })
+        Self::make(config, BTreeMap::new(), tenants_max)
+    }
+
+    /// Makes limits by tier for up to [`TENANTS_MAX`] tenants: each tenant of a tier gets those of the tier, all others
+    /// get `others`.
+    #[must_use]
+    pub fn tiered(others: RateLimitConfig, tiers: BTreeMap<String, RateLimitConfig>) -> Arc<Self> {
+        Self::make(others, tiers, TENANTS_MAX)
+    }
+
+    fn make(config: RateLimitConfig, tiers: BTreeMap<String, RateLimitConfig>, tenants_max: usize) -> Arc<Self> {
+        let own = |config: RateLimitConfig| RateLimitConfig { cooldown: None, ..config };
+        Arc::new(Self {
+            config: own(config),
+            tiers: tiers.into_iter().map(|(tier, config)| (tier, own(config))).collect(),
+            tenants_max,
+            limiters: Mutex::default(),
+            unlimited: RateLimiter::new(own(RateLimitConfig::default())),
+        })
     }
 
     /// Returns how many tenants' limits are remembered.
@@ -42,20 +68,24 @@ impl TenantLimits {
         self.limiters.lock().len()
     }
 
-    fn limiter(&self, tenant: &TenantId) -> Option<Arc<RateLimiter>> {
+    fn limiter(&self, tenant: &TenantId, tier: Option<&str>) -> Option<Arc<RateLimiter>> {
+        let config = tier.and_then(|tier| self.tiers.get(tier)).copied().unwrap_or(self.config);
+        if config.requests_per_minute.is_none() && config.tokens_per_minute.is_none() {
+            return Some(Arc::clone(&self.unlimited));
+        }
         let mut limiters = self.limiters.lock();
-        if let Some(limiter) = limiters.get(tenant) {
-            return Some(Arc::clone(limiter));
+        if let Some(limited) = limiters.get(tenant).filter(|limited| limited.tier.as_deref() == tier) {
+            return Some(Arc::clone(&limited.limiter));
         }
         if limiters.len() >= self.tenants_max {
             let now = time::now();
-            limiters.retain(|_, limiter| Arc::strong_count(limiter) > 1 || !limiter.is_idle(now));
+            limiters.retain(|_, limited| Arc::strong_count(&limited.limiter) > 1 || !limited.limiter.is_idle(now));
         }
         if limiters.len() >= self.tenants_max {
             return None;
         }
-        let limiter = RateLimiter::new(self.config);
-        limiters.insert(tenant.clone(), Arc::clone(&limiter));
+        let limiter = RateLimiter::new(config);
+        limiters.insert(tenant.clone(), Limited { tier: tier.map(Arc::from), limiter: Arc::clone(&limiter) });
         Some(limiter)
     }
 }
@@ -85,7 +115,7 @@ impl Gate for TenantLimits {
     type Pass = Lease;
 
     fn enter(self: &Arc<Self>, context: &CallContext) -> Entry<Lease> {
-        match self.limiter(context.tenant()) {
+        match self.limiter(context.tenant(), context.tier()) {
             Some(limiter) => limiter.admit(context),
             None => Entry::Now(Err(
                 Error::overloaded("too many tenants with limits in use").with("tenants_max", self.tenants_max)

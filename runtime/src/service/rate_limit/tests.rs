@@ -174,3 +174,25 @@ async fn untouched_tenants_make_room_and_busy_ones_do_not() {
     call_in(&service, of("c")).await.unwrap();
     assert_eq!(limits.tenants(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_tenant_has_the_limits_of_its_tier() {
+    let now = |per_minute| RateLimitConfig { wait_max: Duration::ZERO, ..requests(per_minute) };
+    let tiers = [("gold".to_owned(), now(3)), ("free".to_owned(), RateLimitConfig::default())].into();
+    let limits = TenantLimits::tiered(now(1), tiers);
+    let service = tenant_rate_limit(Script::repeat(|| items([1])).service(), Arc::clone(&limits));
+    let of = |name: &str| CallContext::new().with_tenant(beluga_core::TenantId::parse(name).unwrap());
+    for (name, tier, allowed) in [("a", Some("gold"), 3), ("b", Some("gold"), 3), ("c", None, 1), ("d", Some("odd"), 1)]
+    {
+        let context = tier.map_or_else(|| of(name), |tier| of(name).with_tier(tier));
+        for _ in 0..allowed {
+            call_in(&service, context.clone()).await.unwrap();
+        }
+        assert_eq!(call_in(&service, context).await.unwrap_err().code(), Code::RateLimit, "{name}");
+    }
+    for _ in 0..100 {
+        call_in(&service, of("e").with_tier("free")).await.unwrap();
+    }
+    assert_eq!(limits.tenants(), 4, "who has no limits is not remembered");
+    call_in(&service, of("c").with_tier("gold")).await.unwrap();
+}
