@@ -87,6 +87,9 @@ impl Writer {
             Err(_) => self.run_one_by_one(batch),
         };
         self.queue.answered(is_patient, count, bytes);
+        if !is_patient && count > 1 {
+            self.queue.gather();
+        }
         result
     }
 

@@ -17,7 +17,7 @@ async fn one_group_too_many_is_overloaded_and_the_others_are_written() {
     let mut pending: Vec<_> = (0..QUEUE_GROUPS_MAX as u64).map(|n| journal.append(append("a", n, "x"))).collect();
     assert!(pending.iter_mut().all(|append| append.now_or_never().is_none()));
     let error = journal.append(append("b", 0, "x")).await.unwrap_err();
-    assert_eq!((error.code(), error.get("max")), (Code::Overloaded, Some("1024")));
+    assert_eq!((error.code(), error.get("max")), (Code::Overloaded, Some("16384")));
     assert_eq!(store.health().pending, QUEUE_GROUPS_MAX);
     other.execute_batch("COMMIT").unwrap();
     let versions: Vec<u64> = join_all(pending).await.into_iter().map(Result::unwrap).collect();
