@@ -29,6 +29,9 @@ pub struct Answer {
     end: End,
 }
 
+/// The chunks of most answers: started, what is said, usage, finished.
+const CHUNKS_EXPECTED: usize = 4;
+
 #[derive(Debug)]
 enum End {
     Finished(FinishReason),
@@ -50,7 +53,9 @@ impl Answer {
     /// Answers with a text, as one chunk.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self::new(vec![ModelChunk::Text { text: text.into() }], End::Finished(FinishReason::Stop))
+        let mut chunks = Vec::with_capacity(CHUNKS_EXPECTED);
+        chunks.push(ModelChunk::Text { text: text.into() });
+        Self::new(chunks, End::Finished(FinishReason::Stop))
     }
 
     /// Answers with a text in several chunks.
@@ -63,7 +68,7 @@ impl Answer {
     /// Answers with one tool call; add more with [`and_call`](Self::and_call).
     #[must_use]
     pub fn call(name: impl Into<String>, arguments: Value) -> Self {
-        Self::new(Vec::new(), End::Finished(FinishReason::Stop)).and_call(name, arguments)
+        Self::new(Vec::with_capacity(CHUNKS_EXPECTED), End::Finished(FinishReason::Stop)).and_call(name, arguments)
     }
 
     /// Answers with these chunks, behind a `Started` if they bring none; without a `Finished` among them the stream breaks off, as a

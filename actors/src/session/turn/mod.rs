@@ -358,7 +358,9 @@ impl Turn {
         }
         let mut message = answer.message;
         message.usage = Some(answer.usage);
-        let (message, intents, took_ms) = (Arc::new(message), intents.into(), millis(took));
+        // Without calls nothing is allocated.
+        let intents = if intents.is_empty() { Arc::default() } else { intents.into() };
+        let (message, took_ms) = (Arc::new(message), millis(took));
         Ok(Step { answered: Answered { message, shown, intents, usage_number, took_ms }, finish })
     }
 

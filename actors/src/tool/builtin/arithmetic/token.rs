@@ -87,22 +87,24 @@ fn token(rest: &[char], first: char) -> Option<(Option<Kind>, usize)> {
 
 fn number(rest: &[char]) -> Option<(Option<Kind>, usize)> {
     let whole_length = rest.iter().take_while(|character| character.is_ascii_digit() || **character == ',').count();
-    let whole: String = rest.iter().take(whole_length).collect();
+    let mut digits: String = rest.iter().take(whole_length).collect();
     // A comma at the end belongs to the sentence around the number; the parser refuses it as an operator.
-    let whole = whole.trim_end_matches(',').to_owned();
-    let mut length = whole.len();
-    let mut groups = whole.split(',');
-    let leading = groups.next().unwrap_or_default();
-    let grouped = whole.contains(',');
-    if grouped && (leading.is_empty() || leading.len() > 3 || groups.any(|group| group.len() != 3)) {
-        return Some((None, length));
+    digits.truncate(digits.trim_end_matches(',').len());
+    let mut length = digits.len();
+    if digits.contains(',') {
+        let mut groups = digits.split(',');
+        let leading = groups.next().unwrap_or_default();
+        if leading.is_empty() || leading.len() > 3 || groups.any(|group| group.len() != 3) {
+            return Some((None, length));
+        }
+        digits.retain(|character| character != ',');
     }
-    let mut digits: String = whole.chars().filter(char::is_ascii_digit).collect();
+    let whole_digits = digits.len();
     let mut decimals = 0;
     if rest.get(length) == Some(&'.') && rest.get(length + 1).is_some_and(char::is_ascii_digit) {
         let behind = rest.iter().skip(length + 1).take_while(|character| character.is_ascii_digit());
         digits.extend(behind);
-        decimals = digits.len() - whole.chars().filter(char::is_ascii_digit).count();
+        decimals = digits.len() - whole_digits;
         length += 1 + decimals;
     }
     Number::of_digits(&digits, decimals).map(|number| (Some(Kind::Number(number)), length))
