@@ -238,7 +238,7 @@ where
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
     let above = parent.map_or(&**incarnation.slot.name(), |(_, path)| path);
-    let path = join(above, name);
+    let path: Arc<str> = Arc::from([above, "/", name].concat());
     let (abort, registration) = AbortHandle::new_pair();
     let bound = !context.cancel_token().same(incarnation.context().cancel_token());
     let record =
@@ -252,26 +252,6 @@ where
     // Boxed where it is made: on its way into its task, and when that ends, it would be copied half a dozen times.
     let future = Box::pin(build(JobCx { name: Arc::clone(&path), scope }));
     Ok((path, Running::new(future, registration, context, entry), abort))
-}
-
-/// How many bytes of a path are put together in place.
-const PATH_BYTES: usize = 192;
-
-/// Joins a path and a name; with one allocation, unless it is very long.
-fn join(above: &str, name: &str) -> Arc<str> {
-    let mut line = [0; PATH_BYTES];
-    let (place, slash) = (line.get_mut(..above.len() + 1 + name.len()), above.len());
-    if let Some((front, back)) = place.and_then(|place| place.split_at_mut_checked(slash))
-        && let Some((between, back)) = back.split_first_mut()
-    {
-        front.copy_from_slice(above.as_bytes());
-        *between = b'/';
-        back.copy_from_slice(name.as_bytes());
-    }
-    match line.get(..above.len() + 1 + name.len()).map(std::str::from_utf8) {
-        Some(Ok(path)) => Arc::from(path),
-        _ => Arc::from([above, "/", name].concat()),
-    }
 }
 
 pin_project! {
