@@ -11,24 +11,9 @@ use beluga_core::{
     AgentName, CallContext, ChatMessage, Code, Effect, Error, Exchange, HandoffMode, Memory, MemoryOwner, MemoryQuery,
     ModelAnswer, ModelChunk, ModelRequest, Part, Recollection, Result, TenantId, ToolCall, ToolContext, ToolOutput,
 };
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::kit::{Node, Witness, session, shout};
-
-/// What hooks were called, in order; and what they are to do.
-#[derive(Debug, Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>);
-
-impl Notes {
-    fn add(&self, note: impl Into<String>) {
-        self.0.lock().push(note.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock())
-    }
-}
+use crate::kit::{Node, Notes, Witness, session, shout};
 
 impl ModelHooks for Notes {
     fn before_generate(&self, request: &mut ModelRequest) -> Result<()> {

@@ -14,6 +14,7 @@ use beluga_core::{Effect, Event, Numbered, Result, SessionId, ToolContext};
 use beluga_providers::memory::{MemoryJournal, MemoryMessages, MemoryState};
 use beluga_runtime::System;
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -117,6 +118,20 @@ impl Gate {
 
     pub fn open(&self) {
         self.open.send_replace(true);
+    }
+}
+
+/// What was called, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    pub fn add(&self, note: impl Into<String>) {
+        self.0.lock().push(note.into());
+    }
+
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
     }
 }
 

@@ -16,24 +16,11 @@ use beluga_core::{
 };
 use beluga_runtime::service::service_fn;
 use futures_util::StreamExt;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::kit::{Node, Witness, Word, collect, hang, names, session, shout, stores, text};
-
-/// What was called, in order.
-#[derive(Debug, Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>);
+use crate::kit::{Node, Notes, Witness, Word, collect, hang, names, session, shout, stores, text};
 
 impl Notes {
-    fn add(&self, note: impl Into<String>) {
-        self.0.lock().push(note.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock())
-    }
-
     /// A layer that notes when a call enters it and when its stream ends.
     fn model_layer(&self, name: &'static str) -> ModelLayer {
         let notes = self.clone();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use beluga_actors::agent::{Agent, Persona};
 use beluga_actors::model::ModelPolicy;
-use beluga_actors::session::Invoke;
-use beluga_actors::testkit::{Answer, FixedMemory, ScriptedModel};
+use beluga_actors::session::{Invoke, Settings, Stores};
+use beluga_actors::testkit::{Answer, Faults, FaultyJournal, FixedMemory, ScriptedModel, StoreCall};
 use beluga_actors::tool::typed::FunctionTool;
 use beluga_core::{
     CacheHints, ChatModel, Code, Effect, Error, Event, HandoffMode, Part, Result, Role, ToolContext, ToolOutcome, Usage,
@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::Barrier;
 
-use crate::kit::{Node, Witness, Word, collect, hang, names, session, shout, text};
+use crate::kit::{Gate, Node, Witness, Word, collect, hang, names, session, shout, stores, text, wait};
 
 #[tokio::test(start_paused = true)]
 async fn seven_tool_rounds_send_the_history_exactly_once() {
@@ -429,5 +429,43 @@ async fn turns_models_and_tools_are_counted_by_outcome() {
     assert_eq!((model.name.as_str(), model.provider.as_str()), ("main", "beluga.test"));
     assert_eq!((model.answered, model.input_tokens, model.output_tokens), (2, 20, 8));
     assert!(model.failed >= 1, "{model:?}");
+    node.stop().await;
+}
+
+/// A node whose appends are counted, and an agent that calls a tool once.
+async fn counted(tool: FunctionTool) -> (Node, Faults, beluga_actors::agent::AgentRef) {
+    let (faults, stores) = (Faults::new(), stores());
+    let journal = Arc::new(FaultyJournal::new(stores.journal, &faults));
+    let node = Node::with(Stores { journal, ..stores }, Settings::default()).await;
+    let model = ScriptedModel::new([Answer::call("shout", json!({"word": "hey"})), Answer::text("done")]);
+    let agent = Agent::builder("assistant").model(model).tool(tool).spawn(&node.agents).await.unwrap();
+    (node, faults, agent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pure_tool_that_ends_at_once_is_recorded_with_the_answer_that_called_it() {
+    // Start, answer and result, end; what has an effect is recorded before it runs.
+    for (effect, appends) in [(Effect::Pure, 3), (Effect::Idempotent, 4), (Effect::Once, 4)] {
+        let (node, faults, agent) = counted(shout("shout", effect, &Witness::default())).await;
+        let events = collect(agent.stream(Invoke::text("go").with_session(session("s"))).await.unwrap()).await;
+        assert_eq!(names(&events), ["usage", "tool_call", "tool_result", "text", "usage", "done"], "{effect:?}");
+        assert_eq!(faults.calls(StoreCall::Append), appends, "{effect:?}");
+        node.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pure_tool_that_takes_its_time_is_recorded_while_it_runs() {
+    let gate = Gate::shut();
+    let (node, faults, agent) = counted(wait("shout", Effect::Pure, &gate)).await;
+    let mut events = agent.stream(Invoke::text("go").with_session(session("s"))).await.unwrap();
+    gate.arrived(1).await;
+    assert_eq!(faults.calls(StoreCall::Append), 1, "it runs before anything but the start is recorded");
+    let seen = [events.next().await.unwrap().unwrap(), events.next().await.unwrap().unwrap()];
+    assert_eq!(names(&seen), ["usage", "tool_call"], "readers see the call while it runs");
+    assert_eq!(faults.calls(StoreCall::Append), 2);
+    gate.open();
+    assert_eq!(names(&collect(events).await), ["tool_result", "text", "usage", "done"]);
+    assert_eq!(faults.calls(StoreCall::Append), 4);
     node.stop().await;
 }

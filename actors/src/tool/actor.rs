@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beluga_core::{BoxFuture, CallContext, Effect, Error, Result, Tool, ToolContext, ToolDefinition, ToolOutput};
+use beluga_core::{BoxFuture, Code, Effect, Error, Result, Tool, ToolContext, ToolDefinition, ToolOutput};
 use beluga_runtime::service::{Layer, layered};
 use beluga_runtime::telemetry::names::{attribute, operation};
-use beluga_runtime::telemetry::{Hop, HopKind, Identity};
+use beluga_runtime::telemetry::{HopKind, Identity};
 use beluga_runtime::{
     Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, StatusSource, SystemRandom, hop, time,
 };
@@ -127,12 +127,9 @@ impl ToolState {
             { attribute::CONVERSATION_ID } = context.session.as_str()
         );
         context.call = call;
-        let mut cut_off = CutOff { span: &span, call: &context.call, ended: false };
+        let span = span.guard(&context.call).panics_as(Code::ToolFailed);
         let outcome = self.execute(arguments, &context).await;
-        cut_off.ended = true;
-        if let Err(error) = &outcome {
-            span.fail(error);
-        }
+        span.settle(&outcome);
         outcome
     }
 
@@ -212,28 +209,6 @@ impl Tool for Core {
     fn call(&self, arguments: Value, cx: ToolContext) -> BoxFuture<'static, Result<ToolOutput>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move { inner.run(arguments, &cx).await })
-    }
-}
-
-/// Says in the span of a call why it was dropped before it ended.
-struct CutOff<'a> {
-    span: &'a Hop,
-    call: &'a CallContext,
-    ended: bool,
-}
-
-impl Drop for CutOff<'_> {
-    fn drop(&mut self) {
-        if self.ended || !self.span.is_recording() {
-            return;
-        }
-        self.span.fail(&if std::thread::panicking() {
-            Error::tool_failed("the tool panicked")
-        } else if self.call.is_cancelled() {
-            Error::cancelled("the call was cancelled")
-        } else {
-            Error::unknown_outcome("the call was killed")
-        });
     }
 }
 

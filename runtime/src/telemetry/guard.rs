@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use beluga_core::{CallContext, CancelToken, Error};
+use beluga_core::{CallContext, CancelToken, Code, Error};
 
 use super::hop::Hop;
 
@@ -15,6 +15,7 @@ pub struct HopGuard {
     /// Of the call; `None` once the end is said, or if nothing is recorded.
     call: Option<CancelToken>,
     ended: AtomicBool,
+    panics_as: Code,
 }
 
 impl Hop {
@@ -22,11 +23,18 @@ impl Hop {
     #[must_use]
     pub fn guard(self, call: &CallContext) -> HopGuard {
         let call = self.is_recording().then(|| call.cancel_token().clone());
-        HopGuard { hop: self, call, ended: AtomicBool::new(false) }
+        HopGuard { hop: self, call, ended: AtomicBool::new(false), panics_as: Code::Internal }
     }
 }
 
 impl HopGuard {
+    /// Says what a panic counts as; `internal` otherwise.
+    #[must_use]
+    pub fn panics_as(mut self, code: Code) -> Self {
+        self.panics_as = code;
+        self
+    }
+
     /// Says that the work ended well.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
@@ -59,7 +67,7 @@ impl Drop for HopGuard {
     fn drop(&mut self) {
         let Some(call) = self.call.take().filter(|_| !self.ended.load(Ordering::Relaxed)) else { return };
         self.hop.fail(&if std::thread::panicking() {
-            Error::internal("it panicked")
+            Error::new(self.panics_as, "it panicked")
         } else if call.is_cancelled() {
             Error::cancelled("the call was cancelled")
         } else {
