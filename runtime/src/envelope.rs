@@ -25,12 +25,17 @@ pub struct Head {
     pub(crate) sender: u64,
     /// The context of the call; `None` stands for the shared root context of a plain tell.
     pub(crate) context: Option<CallContext>,
+    /// Dropped once the message was handled, refused or lost: a pool learns by it that its worker is free.
+    pub(crate) lease: Option<Lease>,
 }
 
+/// Something that is given back by being dropped.
+pub(crate) type Lease = Box<dyn Any + Send + Sync>;
+
 impl Head {
-    /// Moves the head out, leaving one without a context.
+    /// Moves the head out, leaving one without a context and without a lease.
     pub(crate) fn take(&mut self) -> Head {
-        Head { context: self.context.take(), ..*self }
+        Head { context: self.context.take(), lease: self.lease.take(), ..*self }
     }
 }
 
@@ -119,5 +124,15 @@ impl<M: StreamMessage> Parcel for StreamPacket<M> {
 fn head(name: &'static str, lane: Lane, index: usize, keep: bool, context: Option<CallContext>) -> Head {
     // `protocol!` tuples have at most 32 messages.
     let index = u16::try_from(index).unwrap_or(u16::MAX);
-    Head { name, lane, index, keep, incarnation: 0, sent_ns: 0, sender: crate::ground::current_actor(), context }
+    Head {
+        name,
+        lane,
+        index,
+        keep,
+        incarnation: 0,
+        sent_ns: 0,
+        sender: crate::ground::current_actor(),
+        context,
+        lease: None,
+    }
 }
