@@ -3,66 +3,60 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use beluga_core::{CallContext, Cancelled, Error, Result};
-use pin_project_lite::pin_project;
-use tokio::sync::oneshot;
+use beluga_core::{CallContext, Cancelled, Error, HOPS_MAX, Result};
 
+use crate::call::{Answered, Call, NEVER_NS, in_a_circle};
 use crate::delivery::{Post, Route};
 use crate::envelope::CallPacket;
+use crate::ground;
 use crate::message::Message;
-use crate::time;
+use crate::waits::{Ticket, Waiting};
 
-pin_project! {
-    /// One ask: set its context or its time, then await it. It is sent when it is first polled.
-    ///
-    /// Without either the deadline is the system's `ask_timeout` (30 s) after the first poll. Dropping it cancels the
-    /// call, and with it everything done on its behalf.
-    #[must_use = "an ask does nothing unless awaited"]
-    pub struct Ask<M: Message> {
-        index: usize,
-        message: Option<M>,
-        parent: Option<CallContext>,
-        limit: Duration,
-        send: Post,
-        receiver: Option<oneshot::Receiver<Result<M::Reply>>>,
-        #[pin]
-        sleep: Option<time::Sleep>,
-        deadline: Option<Instant>,
-        cancelled: Option<Cancelled>,
-        call: Call,
-    }
+/// One ask: set its context or its time, then await it. It is sent when it is first polled.
+///
+/// Without either the deadline is the system's `ask_timeout` (30 s) after the first poll. Dropping it cancels the
+/// call, and with it everything done on its behalf.
+#[must_use = "an ask does nothing unless awaited"]
+pub struct Ask<M: Message> {
+    index: usize,
+    message: Option<M>,
+    parent: Option<CallContext>,
+    limit: Option<Duration>,
+    send: Post,
+    cancelled: Option<Cancelled>,
+    wait: Wait<M::Reply>,
+    route: Route,
 }
 
-/// What names an ask, and cancels its call when it drops unsettled.
-struct Call {
-    route: Route,
-    message: &'static str,
-    /// The context of the call, from the first poll until it is settled.
-    context: Option<CallContext>,
+/// What an ask that was sent waits with.
+struct Wait<R> {
+    /// `None` before it is sent and once it is settled.
+    call: Option<Arc<Call<R>>>,
+    sent_ns: u64,
+    ticket: Option<Ticket>,
 }
 
 impl<M: Message> Ask<M> {
-    pub(crate) fn new(route: Route, index: usize, message: M, limit: Duration) -> Self {
+    pub(crate) fn new(route: Route, index: usize, message: M) -> Self {
         Self {
             index,
             message: Some(message),
             parent: None,
-            limit,
+            limit: None,
             send: Post::Sent,
-            receiver: None,
-            sleep: None,
-            deadline: None,
             cancelled: None,
-            call: Call { route, message: M::NAME, context: None },
+            wait: Wait { call: None, sent_ns: 0, ticket: None },
+            route,
         }
     }
 
     /// Bounds the wait; a deadline of the context that is earlier stays in force.
     pub fn within(mut self, limit: Duration) -> Self {
-        self.limit = limit;
+        self.limit = Some(limit);
         self
     }
 
@@ -72,108 +66,132 @@ impl<M: Message> Ask<M> {
         self
     }
 
-    /// Makes the context, the way back and the envelope.
-    fn begin(self: Pin<&mut Self>, message: M) -> Result<()> {
-        let this = self.project();
-        let now = time::now();
-        let context = match this.parent.take() {
-            None => CallContext::new(),
-            Some(parent) => {
-                parent.check(now)?;
-                *this.cancelled = Some(parent.cancel_token().cancelled());
-                child_of(&parent)
+    /// Makes the way back and the envelope.
+    fn begin(&mut self, message: M) -> Result<()> {
+        let parent = self.parent.take();
+        let ground = self.route.ground();
+        let clock = &ground.clock;
+        // A limit of its own is kept to the letter; for the default the reading of a busy drain will do.
+        let is_exact = self.limit.is_some() || parent.is_some();
+        let now_ns = if is_exact || !self.route.is_busy() { clock.read() } else { clock.coarse() };
+        let limit = self.limit.unwrap_or(ground.settings.ask_timeout);
+        let mut deadline_ns = now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(NEVER_NS));
+        if let Some(parent) = &parent {
+            parent.check(clock.instant(now_ns))?;
+            if parent.hops() >= HOPS_MAX {
+                return Err(in_a_circle());
             }
-        };
-        let context = context.with_timeout(now, *this.limit);
-        *this.deadline = context.deadline();
-        let (sender, receiver) = oneshot::channel();
-        *this.receiver = Some(receiver);
-        let mut envelope = CallPacket::boxed(*this.index, message, Some(context.clone()), Some(sender));
-        if let Route::Slot(slot) = &this.call.route {
-            envelope.head_mut().sent_ns = slot.ground.clock.set(now);
+            if let Some(deadline) = parent.deadline() {
+                deadline_ns = deadline_ns.min(clock.since_epoch(deadline));
+            }
+            self.cancelled = Some(parent.cancel_token().cancelled());
         }
-        this.call.context = Some(context);
-        *this.send = Post::New(envelope);
+        let call = Call::new(parent, deadline_ns);
+        let mut envelope = CallPacket::asked(self.index, message, &call);
+        envelope.head_mut().sent_ns = now_ns;
+        self.wait.call = Some(call);
+        self.wait.sent_ns = now_ns;
+        self.send = Post::New(envelope);
         Ok(())
     }
 
-    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
-        let this = self.project();
-        if !matches!(this.send, Post::Sent) {
-            ready!(this.send.poll(&this.call.route, cx))?;
-            *this.send = Post::Sent;
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
+        if !matches!(self.send, Post::Sent) {
+            match self.send.poll(&self.route, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => self.send = Post::Sent,
+            }
         }
-        let Some(receiver) = this.receiver else { return Poll::Ready(Err(this.call.lost())) };
-        Poll::Ready(match ready!(Pin::new(receiver).poll(cx)) {
-            Ok(outcome) => outcome,
-            Err(_) => Err(this.call.lost()),
+        let answered = match &self.wait.call {
+            None => Answered::Lost,
+            Some(call) => std::task::ready!(call.poll(cx)),
+        };
+        Poll::Ready(match answered {
+            Answered::With(outcome) => outcome,
+            Answered::Lost => Err(self.name(Error::unknown_outcome("the actor ended while it handled the message"))),
         })
     }
 
     /// Looks at what ends the wait: the parent's cancellation, the deadline.
-    fn poll_limits(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
-        let mut this = self.project();
-        if let Some(cancelled) = this.cancelled
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if let Some(cancelled) = &mut self.cancelled
             && Pin::new(cancelled).poll(cx).is_ready()
         {
-            return Poll::Ready(this.call.name(Error::cancelled("the call was cancelled")));
+            return Poll::Ready(self.name(Error::cancelled("the call was cancelled")));
         }
-        let Some(deadline) = *this.deadline else { return Poll::Pending };
-        if this.sleep.is_none() {
-            this.sleep.set(Some(time::sleep_until(deadline)));
+        let Some(call) = &self.wait.call else { return Poll::Pending };
+        let ground = self.route.ground();
+        let deadline_ns = call.deadline_ns();
+        let is_late = match self.wait.ticket {
+            None => deadline_ns <= self.wait.sent_ns,
+            // Woken without an answer.
+            Some(ticket) => {
+                ground.waits.update(ticket, cx.waker(), self.route.id());
+                deadline_ns <= ground.clock.read()
+            }
+        };
+        if is_late {
+            return Poll::Ready(self.name(Error::timeout("no answer in time")));
         }
-        if let Some(sleep) = this.sleep.as_pin_mut() {
-            ready!(sleep.poll(cx));
+        if self.wait.ticket.is_none() {
+            self.wait.ticket = Some(ground.waits.enter(Waiting {
+                waker: cx.waker().clone(),
+                deadline_ns,
+                since_ns: self.wait.sent_ns,
+                message: M::NAME,
+                from: ground::current_actor(),
+                in_handler: ground::in_handler(),
+                to: self.route.id(),
+            }));
         }
-        Poll::Ready(this.call.name(Error::timeout("no answer in time")))
+        Poll::Pending
+    }
+
+    fn name(&self, error: Error) -> Error {
+        error.with("actor", self.route.name()).with("message", M::NAME)
+    }
+
+    fn leave_table(&mut self) {
+        if let Some(ticket) = self.wait.ticket.take() {
+            self.route.ground().waits.leave(ticket);
+        }
     }
 }
+
+impl<M: Message> Unpin for Ask<M> {}
 
 impl<M: Message> Future for Ask<M> {
     type Output = Result<M::Reply>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
-        if let Some(message) = self.as_mut().project().message.take()
-            && let Err(error) = self.as_mut().begin(message)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
+        let this = self.get_mut();
+        if let Some(message) = this.message.take()
+            && let Err(error) = this.begin(message)
         {
-            return Poll::Ready(Err(self.call.name(error)));
+            return Poll::Ready(Err(this.name(error)));
         }
-        if let Poll::Ready(outcome) = self.as_mut().poll_answer(cx) {
-            self.project().call.context = None;
+        if let Poll::Ready(outcome) = this.poll_answer(cx) {
+            this.wait.call = None;
+            this.leave_table();
             return Poll::Ready(outcome);
         }
-        self.poll_limits(cx).map(Err)
+        this.poll_limits(cx).map(Err)
     }
 }
 
-impl Call {
-    fn lost(&self) -> Error {
-        self.name(Error::unknown_outcome("the actor ended while it handled the message"))
-    }
-
-    fn name(&self, error: Error) -> Error {
-        error.with("actor", self.route.name()).with("message", self.message)
-    }
-}
-
-impl Drop for Call {
+impl<M: Message> Drop for Ask<M> {
     fn drop(&mut self) {
-        if let Some(context) = &self.context {
-            context.cancel_token().cancel();
+        self.leave_table();
+        if let Some(call) = self.wait.call.take() {
+            call.leave();
         }
     }
 }
 
 /// Makes the context of a call made on behalf of another; message id and idempotency key go along if they are set.
 pub(crate) fn child_of(parent: &CallContext) -> CallContext {
-    let mut context = parent.child();
-    if let Some(message) = parent.message() {
-        context = context.with_message(message);
-    }
-    if let Some(key) = parent.idempotency_key() {
-        context = context.with_idempotency_key(key);
-    }
-    context
+    CallContext::of_call(Some(parent), parent.cancel_token().child(), None)
 }
 
 impl<M: Message> fmt::Debug for Ask<M> {

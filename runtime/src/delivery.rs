@@ -10,6 +10,7 @@ use beluga_core::{BoxFuture, Error, Result};
 
 use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
+use crate::ground::{self, Ground};
 use crate::mailbox::Refusal;
 use crate::message::Lane;
 use crate::slot::Slot;
@@ -29,6 +30,8 @@ pub(crate) trait Resolve: fmt::Debug + Send + Sync {
     fn active(&self) -> Option<Arc<Slot>>;
     /// Activates the key, or waits for whoever does.
     fn activate(&self) -> BoxFuture<'static, Result<Arc<Slot>>>;
+    /// Returns what the system's actors share.
+    fn ground(&self) -> &Arc<Ground>;
     /// Returns the name to show.
     fn name(&self) -> &str;
     /// Returns the kind to show.
@@ -46,11 +49,11 @@ impl Route {
         let head = envelope.head_mut();
         let lane = head.lane;
         if head.sent_ns == 0 {
-            // A busy drain has read the clock lately; an idle one leaves it to whoever wakes it.
+            // A drain at work has read the clock lately, be it the receiver's or the sender's own.
             let clock = &slot.ground.clock;
-            head.sent_ns = if slot.mailbox.seems_idle() { clock.read() } else { clock.coarse() };
+            head.sent_ns = if slot.mailbox.is_busy() || ground::in_handler() { clock.coarse() } else { clock.read() };
         }
-        if let Some(dropped) = slot.mailbox.offer(envelope, waiter)? {
+        if let Some(dropped) = slot.mailbox.offer(lane, envelope, waiter)? {
             slot.bury(dropped, DeadReason::Overflow, full(slot, lane));
         }
         Ok(())
@@ -74,6 +77,26 @@ impl Route {
     fn send_now(&self, envelope: Envelope) -> Result<(), Envelope> {
         let Route::Slot(slot) = self else { return Err(envelope) };
         self.offer(slot, envelope, None).map_err(|(_, envelope)| envelope)
+    }
+
+    pub(crate) fn ground(&self) -> &Arc<Ground> {
+        match self {
+            Route::Slot(slot) => &slot.ground,
+            Route::Virtual(resolve) => resolve.ground(),
+        }
+    }
+
+    /// Returns the id of the slot it leads to now; 0 for none.
+    pub(crate) fn id(&self) -> u64 {
+        match self {
+            Route::Slot(slot) => slot.id(),
+            Route::Virtual(resolve) => resolve.active().map_or(0, |slot| slot.id()),
+        }
+    }
+
+    /// Returns whether a drain works here or there now, so that the coarse clock is fresh.
+    pub(crate) fn is_busy(&self) -> bool {
+        ground::in_handler() || matches!(self, Route::Slot(slot) if slot.mailbox.is_busy())
     }
 
     pub(crate) fn name(&self) -> &str {

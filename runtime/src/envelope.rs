@@ -1,11 +1,13 @@
 //! One message on its way: a heap box with the typed message, its context and its way back.
 
 use std::any::Any;
+use std::sync::Arc;
 
-use beluga_core::{CallContext, Error, Result};
-use tokio::sync::oneshot;
+use beluga_core::{CallContext, Error};
 
+use crate::call::{Call, Caller, Carried};
 use crate::message::{Lane, Message, StreamMessage};
+use crate::reply::ReplyPort;
 use crate::sink::Sink;
 
 /// What the kernel knows about a message without knowing its type.
@@ -23,8 +25,8 @@ pub struct Head {
     pub(crate) sent_ns: u64,
     /// The id of the actor whose handler sent it; 0 for none.
     pub(crate) sender: u64,
-    /// The context of the call; `None` stands for the shared root context of a plain tell.
-    pub(crate) context: Option<CallContext>,
+    /// The call behind it.
+    pub(crate) carried: Carried,
     /// Dropped once the message was handled, refused or lost: a pool learns by it that its worker is free.
     pub(crate) lease: Option<Lease>,
 }
@@ -33,9 +35,9 @@ pub struct Head {
 pub(crate) type Lease = Box<dyn Any + Send + Sync>;
 
 impl Head {
-    /// Moves the head out, leaving one without a context and without a lease.
+    /// Moves the head out, leaving one without a call and without a lease.
     pub(crate) fn take(&mut self) -> Head {
-        Head { context: self.context.take(), lease: self.lease.take(), ..*self }
+        Head { carried: std::mem::take(&mut self.carried), lease: self.lease.take(), ..*self }
     }
 }
 
@@ -54,20 +56,33 @@ pub(crate) type Envelope = Box<dyn Parcel>;
 
 /// The envelope of a message with one reply.
 pub(crate) struct CallPacket<M: Message> {
-    pub(crate) head: Head,
-    pub(crate) message: M,
-    pub(crate) reply: Option<oneshot::Sender<Result<M::Reply>>>,
+    head: Head,
+    /// The message and its way back; `None` once they were taken out.
+    content: Option<(M, ReplyPort<M::Reply>)>,
 }
 
 impl<M: Message> CallPacket<M> {
-    pub(crate) fn boxed(
-        index: usize,
-        message: M,
-        context: Option<CallContext>,
-        reply: Option<oneshot::Sender<Result<M::Reply>>>,
-    ) -> Envelope {
-        Box::new(Self { head: head(M::NAME, M::LANE, index, M::KEEP, context), message, reply })
+    /// Makes the envelope of a told message.
+    pub(crate) fn told(index: usize, message: M, carried: Carried) -> Envelope {
+        Self::boxed(index, message, carried, ReplyPort::to_nobody(M::NAME))
     }
+
+    /// Makes the envelope of a message whose answer is awaited.
+    pub(crate) fn asked(index: usize, message: M, call: &Arc<Call<M::Reply>>) -> Envelope {
+        let carried = Carried::Asked(Arc::clone(call) as Arc<dyn Caller>);
+        Self::boxed(index, message, carried, ReplyPort::to_caller(Arc::clone(call), M::NAME))
+    }
+
+    /// Makes an envelope with a way back that exists already.
+    pub(crate) fn boxed(index: usize, message: M, carried: Carried, reply: ReplyPort<M::Reply>) -> Envelope {
+        Box::new(Self { head: head(M::NAME, M::LANE, index, M::KEEP, carried), content: Some((message, reply)) })
+    }
+}
+
+/// Takes message and way back out of an envelope, which stays for its head. `None` if it holds another type.
+pub(crate) fn open_call<M: Message>(envelope: &mut dyn Parcel) -> Option<(M, ReplyPort<M::Reply>)> {
+    let envelope: &mut dyn Any = envelope;
+    envelope.downcast_mut::<CallPacket<M>>()?.content.take()
 }
 
 impl<M: Message> Parcel for CallPacket<M> {
@@ -80,26 +95,35 @@ impl<M: Message> Parcel for CallPacket<M> {
     }
 
     fn refuse(self: Box<Self>, error: Error) {
-        if let Some(reply) = self.reply {
-            drop(reply.send(Err(error)));
+        if let Some((_, reply)) = self.content {
+            reply.refuse(error);
         }
     }
 
     fn kept(&self) -> Option<String> {
-        self.message.kept()
+        self.content.as_ref().and_then(|(message, _)| message.kept())
     }
 }
 
 /// The envelope of a message answered by a stream.
 pub(crate) struct StreamPacket<M: StreamMessage> {
-    pub(crate) head: Head,
-    pub(crate) message: M,
-    pub(crate) sink: Sink<M::Item>,
+    head: Head,
+    /// The message and where the items go; `None` once they were taken out.
+    content: Option<(M, Sink<M::Item>)>,
+}
+
+/// Takes message and sink out of an envelope, which stays for its head. `None` if it holds another type.
+pub(crate) fn open_stream<M: StreamMessage>(envelope: &mut dyn Parcel) -> Option<(M, Sink<M::Item>)> {
+    let envelope: &mut dyn Any = envelope;
+    envelope.downcast_mut::<StreamPacket<M>>()?.content.take()
 }
 
 impl<M: StreamMessage> StreamPacket<M> {
     pub(crate) fn boxed(index: usize, message: M, context: CallContext, sink: Sink<M::Item>) -> Envelope {
-        Box::new(Self { head: head(M::NAME, M::LANE, index, M::KEEP, Some(context)), message, sink })
+        Box::new(Self {
+            head: head(M::NAME, M::LANE, index, M::KEEP, Carried::Own(context)),
+            content: Some((message, sink)),
+        })
     }
 }
 
@@ -113,15 +137,17 @@ impl<M: StreamMessage> Parcel for StreamPacket<M> {
     }
 
     fn refuse(self: Box<Self>, error: Error) {
-        self.sink.fail(error);
+        if let Some((_, sink)) = self.content {
+            sink.fail(error);
+        }
     }
 
     fn kept(&self) -> Option<String> {
-        self.message.kept()
+        self.content.as_ref().and_then(|(message, _)| message.kept())
     }
 }
 
-fn head(name: &'static str, lane: Lane, index: usize, keep: bool, context: Option<CallContext>) -> Head {
+fn head(name: &'static str, lane: Lane, index: usize, keep: bool, carried: Carried) -> Head {
     // `protocol!` tuples have at most 32 messages.
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     Head {
@@ -132,7 +158,7 @@ fn head(name: &'static str, lane: Lane, index: usize, keep: bool, context: Optio
         incarnation: 0,
         sent_ns: 0,
         sender: crate::ground::current_actor(),
-        context,
+        carried,
         lease: None,
     }
 }

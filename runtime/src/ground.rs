@@ -19,6 +19,7 @@ use crate::random::SystemRandom;
 use crate::slot::Slot;
 use crate::time;
 use crate::topic::Topics;
+use crate::waits::Waits;
 
 /// The settings of one system.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,7 @@ pub(crate) struct Ground {
     index: Names<Weak<Slot>>,
     pub(crate) groups: Groups<u64, Weak<Slot>>,
     pub(crate) topics: Topics<u64>,
+    pub(crate) waits: Arc<Waits>,
 }
 
 impl Ground {
@@ -50,10 +52,10 @@ impl Ground {
         random: SystemRandom,
         dead_letters: DeadLetters,
     ) -> Arc<Self> {
+        let clock = Clock::new();
         Arc::new(Self {
             name,
             settings,
-            clock: Clock::new(),
             random,
             dead_letters,
             root: OnceLock::new(),
@@ -63,6 +65,8 @@ impl Ground {
             index: Names::default(),
             groups: Groups::new(),
             topics: Topics::new(),
+            waits: Waits::new(clock.epoch()),
+            clock,
         })
     }
 
@@ -118,7 +122,7 @@ impl Ground {
         payload: Option<String>,
         panic: Option<Arc<str>>,
     ) {
-        let context = head.context.as_ref().unwrap_or_else(|| CallContext::root());
+        let context = head.carried.nearest().unwrap_or_else(|| CallContext::root());
         let trace = context.trace();
         self.dead_letters.push(DeadLetter {
             reason,
@@ -152,7 +156,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        Self { epoch: time::now(), coarse_ns: AtomicU64::new(1) }
+        Self::since(time::now())
+    }
+
+    /// Makes a clock that counts from the same instant as another.
+    pub(crate) fn since(epoch: Instant) -> Self {
+        Self { epoch, coarse_ns: AtomicU64::new(1) }
     }
 
     /// Reads the real clock and sets the coarse one.
@@ -172,6 +181,16 @@ impl Clock {
         self.coarse_ns.load(Ordering::Relaxed)
     }
 
+    /// Returns the instant the clock counts from.
+    pub(crate) fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
+    /// Returns the instant of a reading.
+    pub(crate) fn instant(&self, reading_ns: u64) -> Instant {
+        self.epoch + Duration::from_nanos(reading_ns.saturating_sub(1))
+    }
+
     /// Returns nanoseconds since the system was built, plus 1: 0 stands for never.
     pub(crate) fn since_epoch(&self, instant: Instant) -> u64 {
         u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
@@ -182,14 +201,28 @@ thread_local! {
     static CURRENT: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Marks the code of a job, which does not hold its actor up.
+const IN_JOB: u64 = 1 << 63;
+
 /// Returns the id of the actor whose code this thread runs, 0 for none.
 pub(crate) fn current_actor() -> u64 {
-    CURRENT.get()
+    CURRENT.get() & !IN_JOB
+}
+
+/// Returns whether this thread runs a handler, and no job, of an actor.
+pub(crate) fn in_handler() -> bool {
+    let current = CURRENT.get();
+    current != 0 && current & IN_JOB == 0
 }
 
 /// Sets the current actor of this thread until the result drops.
 pub(crate) fn enter_actor(id: u64) -> Entered {
     Entered(CURRENT.replace(id))
+}
+
+/// Sets the actor whose job this thread runs until the result drops.
+pub(crate) fn enter_job(id: u64) -> Entered {
+    Entered(CURRENT.replace(id | IN_JOB))
 }
 
 pub(crate) struct Entered(u64);

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use beluga_core::{CallContext, Error, Result};
+use beluga_core::{CallContext, CancelToken, Error, Result};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::actor::StopReason;
 use crate::dead_letter::DeadReason;
-use crate::envelope::Head;
+use crate::envelope::Envelope;
 use crate::exit::ExitReason;
 use crate::job::Jobs;
 use crate::mailbox::{Batch, Stop};
@@ -22,6 +23,8 @@ pub(crate) struct Incarnation {
     /// The context of everything that no call stands behind; cancelled when the incarnation ends.
     context: OnceLock<CallContext>,
     ending: AtomicBool,
+    /// The token of what a handler does for a told message on behalf of a call.
+    errand: Mutex<Option<CancelToken>>,
     pub(crate) jobs: Jobs,
     pub(crate) timers: Timers,
 }
@@ -33,6 +36,7 @@ impl Incarnation {
             number,
             context: OnceLock::new(),
             ending: AtomicBool::new(false),
+            errand: Mutex::new(None),
             jobs: Jobs::default(),
             timers: Timers::default(),
         })
@@ -44,6 +48,26 @@ impl Incarnation {
             context.cancel_token().cancel();
         }
         context
+    }
+
+    /// Remembers under which token the handler in hand works; cancelled at once if the incarnation ends.
+    pub(crate) fn works_for(&self, token: &CancelToken) {
+        *self.errand.lock() = Some(token.clone());
+        if self.ending.load(Ordering::Acquire) {
+            token.cancel();
+        }
+    }
+
+    pub(crate) fn works_for_nobody(&self) {
+        *self.errand.lock() = None;
+    }
+
+    /// Cancels what the handler in hand does for a told message.
+    pub(crate) fn cancel_errand(&self) {
+        let token = self.errand.lock().clone();
+        if let Some(token) = token {
+            token.cancel();
+        }
     }
 
     /// Cancels what no call stands behind.
@@ -63,21 +87,17 @@ impl Incarnation {
 pub(crate) struct Guard {
     pub(crate) incarnation: Arc<Incarnation>,
     pub(crate) batch: Batch,
-    /// The message whose handler runs.
-    pub(crate) hand: Option<Hand>,
+    /// The message whose handler runs; its content is taken out.
+    pub(crate) hand: Option<Envelope>,
+    /// Its text, if its type opted in.
+    pub(crate) kept: Option<String>,
     pub(crate) reason: Option<ExitReason>,
     ack: Option<oneshot::Sender<Result<()>>>,
 }
 
-/// What a dead letter needs to know of the message in hand.
-pub(crate) struct Hand {
-    pub(crate) head: Head,
-    pub(crate) kept: Option<String>,
-}
-
 impl Guard {
     pub(crate) fn new(incarnation: Arc<Incarnation>, ack: Option<oneshot::Sender<Result<()>>>) -> Self {
-        Self { incarnation, batch: Batch::default(), hand: None, reason: None, ack }
+        Self { incarnation, batch: Batch::default(), hand: None, kept: None, reason: None, ack }
     }
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {
@@ -95,7 +115,7 @@ impl Guard {
     pub(crate) fn bury_hand(&mut self, reason: DeadReason, panic: Option<Arc<str>>) {
         if let Some(hand) = self.hand.take() {
             let slot = &self.incarnation.slot;
-            slot.ground.bury(slot.name(), &hand.head, reason, hand.kept, panic);
+            slot.ground.bury(slot.name(), hand.head(), reason, self.kept.take(), panic);
         }
     }
 }

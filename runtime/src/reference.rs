@@ -12,9 +12,9 @@ use beluga_core::{CallContext, Error, Result};
 
 use crate::address::Address;
 use crate::ask::{Ask, child_of};
+use crate::call::Carried;
 use crate::delivery::{Delivery, Post, Route};
 use crate::envelope::{CallPacket, StreamPacket};
-use crate::ground::Ground;
 use crate::message::{Message, StreamMessage};
 use crate::protocol::{Accepts, Protocol};
 use crate::sink::{ReplyStream, STREAM_WINDOW};
@@ -28,18 +28,16 @@ use crate::time;
 /// Messages of one sender in one lane arrive in the order in which their sends completed.
 pub struct Ref<P> {
     pub(crate) route: Route,
-    ground: Arc<Ground>,
     protocol: PhantomData<fn(P)>,
 }
 
 impl<P: Protocol> Ref<P> {
     pub(crate) fn to_slot(slot: Arc<Slot>) -> Self {
-        let ground = Arc::clone(&slot.ground);
-        Self { route: Route::Slot(slot), ground, protocol: PhantomData }
+        Self::to_route(Route::Slot(slot))
     }
 
-    pub(crate) fn to_route(route: Route, ground: Arc<Ground>) -> Self {
-        Self { route, ground, protocol: PhantomData }
+    pub(crate) fn to_route(route: Route) -> Self {
+        Self { route, protocol: PhantomData }
     }
 
     /// Tells a message. Awaiting it puts the message into the lane, waiting for a place if that is the lane's policy.
@@ -50,7 +48,7 @@ impl<P: Protocol> Ref<P> {
     where
         P: Accepts<M>,
     {
-        Tell { route: &self.route, send: Post::New(CallPacket::boxed(P::INDEX, message, None, None)) }
+        Tell { route: &self.route, send: Post::New(CallPacket::told(P::INDEX, message, Carried::Nothing)) }
     }
 
     /// Tells a message on behalf of a call: expired or cancelled, it never runs.
@@ -58,7 +56,7 @@ impl<P: Protocol> Ref<P> {
     where
         P: Accepts<M>,
     {
-        let envelope = CallPacket::boxed(P::INDEX, message, Some(child_of(context)), None);
+        let envelope = CallPacket::told(P::INDEX, message, Carried::For(context.clone()));
         Tell { route: &self.route, send: Post::New(envelope) }
     }
 
@@ -70,7 +68,7 @@ impl<P: Protocol> Ref<P> {
     where
         P: Accepts<M>,
     {
-        self.route.try_send(CallPacket::boxed(P::INDEX, message, None, None))
+        self.route.try_send(CallPacket::told(P::INDEX, message, Carried::Nothing))
     }
 
     /// Asks: sends a message and awaits its reply.
@@ -82,7 +80,7 @@ impl<P: Protocol> Ref<P> {
     where
         P: Accepts<M>,
     {
-        Ask::new(self.route.clone(), P::INDEX, message, self.ground.settings.ask_timeout)
+        Ask::new(self.route.clone(), P::INDEX, message)
     }
 
     /// Asks for a stream.
@@ -155,7 +153,7 @@ impl<P: Protocol> Ref<P> {
 
 impl<P> Clone for Ref<P> {
     fn clone(&self) -> Self {
-        Self { route: self.route.clone(), ground: Arc::clone(&self.ground), protocol: PhantomData }
+        Self { route: self.route.clone(), protocol: PhantomData }
     }
 }
 

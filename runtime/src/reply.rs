@@ -1,45 +1,65 @@
 //! The way back of one ask.
 
 use std::fmt;
+use std::sync::Arc;
 
 use beluga_core::{Error, Result};
-use tokio::sync::oneshot;
+
+use crate::call::Call;
 
 /// Answers one ask. Dropped unanswered, the caller gets `unknown_outcome`.
 ///
 /// For a tell nobody listens; an error sent there is logged.
 pub struct ReplyPort<R> {
-    sender: Option<oneshot::Sender<Result<R>>>,
+    call: Option<Arc<Call<R>>>,
     message: &'static str,
 }
 
 impl<R> ReplyPort<R> {
-    pub(crate) fn new(sender: Option<oneshot::Sender<Result<R>>>, message: &'static str) -> Self {
-        Self { sender, message }
+    /// Makes the way back of a told message.
+    pub(crate) fn to_nobody(message: &'static str) -> Self {
+        Self { call: None, message }
+    }
+
+    pub(crate) fn to_caller(call: Arc<Call<R>>, message: &'static str) -> Self {
+        Self { call: Some(call), message }
     }
 
     /// Answers. A caller that left is no error.
     pub fn send(mut self, outcome: Result<R>) {
-        match self.sender.take() {
-            Some(sender) => drop(sender.send(outcome)),
-            None => self.log(outcome.err().as_ref()),
+        match self.call.take() {
+            Some(call) => call.answer(outcome),
+            None => {
+                if let Err(error) = &outcome {
+                    self.log(error);
+                }
+            }
         }
     }
 
     /// Returns whether nobody waits for the answer any more; always so for a tell.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+        self.call.as_ref().is_none_or(|call| call.is_left())
+    }
+
+    /// Answers that the message was not handled; a teller is not told.
+    pub(crate) fn refuse(mut self, error: Error) {
+        if let Some(call) = self.call.take() {
+            call.answer(Err(error));
+        }
     }
 
     #[cold]
-    fn log_error(&self, error: &Error) {
+    fn log(&self, error: &Error) {
         tracing::warn!(message = self.message, %error, "a told message failed");
     }
+}
 
-    fn log(&self, error: Option<&Error>) {
-        if let Some(error) = error {
-            self.log_error(error);
+impl<R> Drop for ReplyPort<R> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.lose();
         }
     }
 }

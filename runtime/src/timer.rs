@@ -8,6 +8,7 @@ use beluga_core::{Error, Result};
 use futures_util::future::{AbortHandle, Abortable};
 use parking_lot::Mutex;
 
+use crate::call::Carried;
 use crate::delivery::{Delivery, Route};
 use crate::envelope::CallPacket;
 use crate::incarnation::Incarnation;
@@ -102,7 +103,7 @@ pub(crate) fn every<M: Message>(
 }
 
 async fn deliver<M: Message>(incarnation: &Arc<Incarnation>, index: usize, message: M) {
-    let mut envelope = CallPacket::boxed(index, message, None, None);
+    let mut envelope = CallPacket::told(index, message, Carried::Nothing);
     envelope.head_mut().incarnation = incarnation.number;
     envelope.head_mut().sender = incarnation.slot.id();
     if let Err(error) = Delivery::new(Route::Slot(Arc::clone(&incarnation.slot)), envelope).await {

@@ -100,6 +100,36 @@ impl CallContext {
         }))
     }
 
+    /// Makes the context of one call: on behalf of `parent` (one hop more; message id and idempotency key go along) or
+    /// of nobody, under its own token, which should be below the parent's, and with the earlier deadline of both.
+    #[must_use]
+    pub fn of_call(parent: Option<&Self>, cancel: CancelToken, deadline: Option<Instant>) -> Self {
+        let Some(Self(parent)) = parent else {
+            return Self(Arc::new(Fields {
+                deadline,
+                cancel,
+                caller: Caller::unknown(),
+                trace: TraceContext::default(),
+                hops: 0,
+                message: None,
+                idempotency_key: None,
+            }));
+        };
+        let deadline = match (deadline, parent.deadline) {
+            (Some(own), Some(parents)) => Some(own.min(parents)),
+            (own, parents) => own.or(parents),
+        };
+        Self(Arc::new(Fields {
+            deadline,
+            cancel,
+            caller: Arc::clone(&parent.caller),
+            trace: parent.trace,
+            hops: parent.hops.saturating_add(1),
+            message: parent.message,
+            idempotency_key: parent.idempotency_key.clone(),
+        }))
+    }
+
     fn edit(mut self, change: impl FnOnce(&mut Fields)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self

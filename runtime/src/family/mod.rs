@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 
 use crate::address::Address;
 use crate::delivery::{Resolve, Route};
+use crate::ground::Ground;
 use crate::mailbox::Signal;
 use crate::protocol::Protocol;
 use crate::reference::Ref;
@@ -91,7 +92,7 @@ impl<P: Protocol> Family<P> {
             table: Arc::clone(&self.table),
             activator,
         };
-        Ref::to_route(Route::Virtual(Arc::new(resolve)), Arc::clone(self.table.ground()))
+        Ref::to_route(Route::Virtual(Arc::new(resolve)))
     }
 
     /// Returns the reference of a key that is active now: it leads to this activation only.
@@ -161,6 +162,10 @@ impl<P: Protocol> Resolve for Key<P> {
     fn activate(&self) -> BoxFuture<'static, Result<Arc<Slot>>> {
         let (table, key, activator) = (Arc::clone(&self.table), Arc::clone(&self.key), Arc::clone(&self.activator));
         Box::pin(async move { table.activate(key, activator).await })
+    }
+
+    fn ground(&self) -> &Arc<Ground> {
+        self.table.ground()
     }
 
     fn name(&self) -> &str {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 use std::time::Instant;
 
-use super::NORMAL_PER_BULK;
+use super::settings::{LaneSettings, Lanes, Overflow};
 use super::signal::Signal;
+use super::{BATCH, NORMAL_PER_BULK};
 use crate::envelope::Envelope;
 use crate::message::Lane;
 
@@ -28,17 +29,76 @@ pub(super) enum Parked {
     Awaiting,
 }
 
-#[derive(Default)]
 pub(super) struct Inner {
     pub(super) door: Door,
     pub(super) parked: Parked,
     pub(super) waker: Option<Waker>,
-    pub(super) queues: [VecDeque<Envelope>; Lane::COUNT],
-    pub(super) pushed: [u64; Lane::COUNT],
+    pub(super) lanes: [LaneQueue; Lane::COUNT],
     pub(super) signals: VecDeque<Signal>,
     pub(super) waiters: BTreeMap<u64, (Lane, Waker)>,
     pub(super) next_waiter: u64,
 }
+
+/// One lane: what waits here, and what the drain took out and has not handled.
+pub(super) struct LaneQueue {
+    pub(super) settings: LaneSettings,
+    pub(super) queue: VecDeque<Envelope>,
+    /// How many messages the drain holds, as of its last word: while it works it holds fewer.
+    pub(super) taken: usize,
+    /// When the oldest of these was sent.
+    pub(super) taken_sent_ns: u64,
+}
+
+impl LaneQueue {
+    /// Returns how many messages count against the bound.
+    pub(super) fn depth(&self) -> usize {
+        self.queue.len() + self.taken
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.depth() >= self.settings.capacity
+    }
+
+    /// Returns how many messages the drain takes at once: of a short lane, and of one whose oldest a sender may drop,
+    /// one, so that what is in the drain's hands never matters to the bound.
+    pub(super) fn stride(&self) -> usize {
+        let is_short = self.settings.capacity < 2 * BATCH;
+        if is_short || self.settings.overflow == Overflow::DropOldest { 1 } else { BATCH }
+    }
+
+    /// Moves the next messages into the drain's empty hands.
+    pub(super) fn refill(&mut self, hands: &mut VecDeque<Envelope>) {
+        let stride = self.stride();
+        if self.queue.len() <= stride {
+            std::mem::swap(&mut self.queue, hands);
+        } else {
+            hands.extend(self.queue.drain(..stride));
+        }
+        // One alone is handled at once.
+        self.note_taken(if stride == 1 { None } else { hands.front() }, hands.len());
+    }
+
+    /// Writes down what the drain holds.
+    pub(super) fn note_taken(&mut self, first: Option<&Envelope>, count: usize) {
+        self.taken = if first.is_some() { count } else { 0 };
+        self.taken_sent_ns = first.map_or(0, |first| first.head().sent_ns);
+    }
+
+    /// Returns when the oldest message was sent.
+    pub(super) fn oldest_ns(&self) -> Option<u64> {
+        if self.taken > 0 { Some(self.taken_sent_ns) } else { self.queue.front().map(|front| front.head().sent_ns) }
+    }
+
+    /// Gives back the room of a burst that is over.
+    pub(super) fn shrink(&mut self) {
+        if self.queue.capacity() > ROOM_KEPT && self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+}
+
+/// How many places an idle lane keeps.
+const ROOM_KEPT: usize = 2 * BATCH;
 
 /// The messages a drain took out and has not handled.
 #[derive(Default)]
@@ -53,16 +113,36 @@ impl Batch {
         self.normal.is_empty() && self.bulk.is_empty()
     }
 
+    pub(super) fn of(&mut self, lane: Lane) -> &mut VecDeque<Envelope> {
+        if lane == Lane::Bulk { &mut self.bulk } else { &mut self.normal }
+    }
+
     pub(super) fn is_bulk_turn(&self) -> bool {
         self.normals_in_a_row >= NORMAL_PER_BULK && !self.bulk.is_empty()
     }
 }
 
 impl Inner {
-    pub(super) fn push(&mut self, lane: Lane, envelope: Envelope) {
-        if let (Some(queue), Some(pushed)) = (self.queues.get_mut(lane as usize), self.pushed.get_mut(lane as usize)) {
-            queue.push_back(envelope);
-            *pushed += 1;
+    pub(super) fn new(lanes: Lanes) -> Self {
+        let lane = |lane| LaneQueue { settings: lanes.of(lane), queue: VecDeque::new(), taken: 0, taken_sent_ns: 0 };
+        Self {
+            door: Door::Open,
+            parked: Parked::Running,
+            waker: None,
+            lanes: Lane::ALL.map(lane),
+            signals: VecDeque::new(),
+            waiters: BTreeMap::new(),
+            next_waiter: 0,
+        }
+    }
+
+    pub(super) fn lane(&mut self, lane: Lane) -> &mut LaneQueue {
+        let [control, interrupt, normal, bulk] = &mut self.lanes;
+        match lane {
+            Lane::Control => control,
+            Lane::Interrupt => interrupt,
+            Lane::Normal => normal,
+            Lane::Bulk => bulk,
         }
     }
 
@@ -80,17 +160,5 @@ impl Inner {
             Some(current) => current.clone_from(waker),
             None => self.waker = Some(waker.clone()),
         }
-    }
-
-    pub(super) fn wake_for_message(&mut self) -> Option<Waker> {
-        if self.parked == Parked::Idle { self.wake() } else { None }
-    }
-
-    pub(super) fn wake(&mut self) -> Option<Waker> {
-        if self.parked == Parked::Running {
-            return None;
-        }
-        self.parked = Parked::Running;
-        self.waker.clone()
     }
 }

@@ -1,8 +1,9 @@
 //! The mailbox of a slot: four bounded lanes and the kernel's signals. It outlives every incarnation.
 //!
 //! One lock guards everything that must change together: the queues, the door, whether the drain sleeps, who waits for
-//! a place. The drain takes ordinary messages out in batches, so it locks once per [`BATCH`] of them; what it took and
-//! has not handled still counts against the bound, and the drain's guard puts it back when an incarnation ends.
+//! a place. The drain takes ordinary messages out in batches, so it locks once per [`BATCH`] of them; what it took still
+//! counts against the bound until it comes for more or a handler awaits (a lane shorter than two batches is taken one by
+//! one, and its bound is exact), and the drain's guard puts back what it has not handled when an incarnation ends.
 //!
 //! Why nothing is lost. A sender pushes and looks at `parked` under the lock; the drain looks at the queues and sets
 //! `parked` under the same lock. Either the sender's push comes first and the drain sees the message, or the drain
@@ -17,14 +18,13 @@ mod signal;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use crate::envelope::Envelope;
 use crate::message::Lane;
+use crate::sync::Mutex;
 
 pub(crate) use inner::Batch;
 use inner::{Door, Inner, Parked};
@@ -40,7 +40,7 @@ const NORMAL_PER_BULK: u8 = 8;
 /// Bits of [`Mailbox::hint`]: one per lane, then these. Written under the lock, read without it as a hint.
 const SIGNAL: u8 = 1 << 4;
 const PAUSED: u8 = 1 << 5;
-const IDLE: u8 = 1 << 6;
+const BUSY: u8 = 1 << 6;
 const URGENT: u8 = SIGNAL | PAUSED | bit(Lane::Control) | bit(Lane::Interrupt);
 
 const fn bit(lane: Lane) -> u8 {
@@ -58,6 +58,8 @@ pub(crate) enum Refusal {
     Closed,
 }
 
+type Guard<'a> = parking_lot::MutexGuard<'a, Inner>;
+
 /// What the drain does next.
 pub(crate) enum Next {
     Signal(Signal),
@@ -70,23 +72,12 @@ pub(crate) enum Next {
 
 pub(crate) struct Mailbox {
     hint: AtomicU8,
-    /// How many messages of each lane left the mailbox; written by the drain only (by whoever closes it, after).
-    popped: [AtomicU64; Lane::COUNT],
-    /// When the oldest message in the drain's hands was sent; 0 for none.
-    oldest_ns: AtomicU64,
-    settings: Lanes,
     inner: Mutex<Inner>,
 }
 
 impl Mailbox {
     pub(crate) fn new(settings: Lanes) -> Self {
-        Self {
-            hint: AtomicU8::new(0),
-            popped: Default::default(),
-            oldest_ns: AtomicU64::new(0),
-            settings,
-            inner: Mutex::new(Inner::default()),
-        }
+        Self { hint: AtomicU8::new(0), inner: Mutex::new(Inner::new(settings)) }
     }
 
     /// Puts an envelope into its lane, or gives it back. `Ok(Some(_))` is a message the overflow policy dropped.
@@ -95,22 +86,22 @@ impl Mailbox {
     /// must be given to [`forget_waiter`](Self::forget_waiter) when the sender leaves.
     pub(crate) fn offer(
         &self,
+        lane: Lane,
         envelope: Envelope,
         waiter: Option<(&mut Option<u64>, &Waker)>,
     ) -> Result<Option<Envelope>, (Refusal, Envelope)> {
-        let lane = envelope.head().lane;
-        let settings = self.settings.of(lane);
-        let mut dropped = None;
         let mut inner = self.inner.lock();
         match inner.door {
             Door::Open => {}
             Door::Gated(until) => return Err((Refusal::Gated(until), envelope)),
             Door::Closed => return Err((Refusal::Closed, envelope)),
         }
-        if self.depth(&inner, lane) >= settings.capacity {
-            match settings.overflow {
+        let places = inner.lane(lane);
+        let mut dropped = None;
+        if places.is_full() {
+            match places.settings.overflow {
                 Overflow::DropNewest => return Ok(Some(envelope)),
-                Overflow::DropOldest => dropped = self.pop_locked(&mut inner, lane),
+                Overflow::DropOldest => dropped = places.queue.pop_front(),
                 Overflow::Reject => return Err((Refusal::Full, envelope)),
                 Overflow::Wait => {
                     if let Some((key, waker)) = waiter {
@@ -120,14 +111,27 @@ impl Mailbox {
                 }
             }
         }
-        inner.push(lane, envelope);
+        inner.lane(lane).queue.push_back(envelope);
         self.raise(bit(lane));
-        let waker = inner.wake_for_message();
+        if inner.parked == Parked::Idle {
+            self.wake(inner);
+        }
+        Ok(dropped)
+    }
+
+    /// Wakes the drain, without the lock: whoever it is, it will want it.
+    #[inline]
+    fn wake(&self, mut inner: Guard<'_>) {
+        if inner.parked == Parked::Running {
+            return;
+        }
+        inner.parked = Parked::Running;
+        self.raise(BUSY);
+        let waker = inner.waker.clone();
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
         }
-        Ok(dropped)
     }
 
     /// Forgets a waiter that left.
@@ -140,11 +144,7 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         inner.signals.push_back(signal);
         self.raise(SIGNAL);
-        let waker = inner.wake();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.wake(inner);
     }
 
     /// Takes the next thing to do; if there is none the drain sleeps, unless it only empties its lanes. Only the drain
@@ -172,9 +172,9 @@ impl Mailbox {
         let urgent = {
             let mut inner = self.inner.lock();
             inner.parked = Parked::Running;
-            self.lower(IDLE, true);
             if self.hint.load(Ordering::Relaxed) & PAUSED != 0 {
                 inner.park(Parked::Awaiting, waker);
+                self.lower(BUSY, true);
                 return Next::Parked;
             }
             if let Some(signal) = inner.signals.pop_front() {
@@ -185,11 +185,13 @@ impl Mailbox {
             if urgent.is_none() {
                 for lane in [Lane::Normal, Lane::Bulk] {
                     self.refill(&mut inner, batch, lane);
-                    self.free_places(&mut inner, lane, &mut freed);
+                    if !inner.waiters.is_empty() {
+                        self.free_places(&mut inner, lane, &mut freed);
+                    }
                 }
                 if batch.is_empty() && !emptying {
                     inner.park(Parked::Idle, waker);
-                    self.raise(IDLE);
+                    self.lower(BUSY, true);
                 }
             }
             urgent
@@ -208,7 +210,9 @@ impl Mailbox {
 
     fn take_urgent(&self, inner: &mut Inner, freed: &mut Vec<Waker>) -> Option<Envelope> {
         [Lane::Control, Lane::Interrupt].into_iter().find_map(|lane| {
-            let envelope = self.pop_locked(inner, lane)?;
+            let places = inner.lane(lane);
+            let envelope = places.queue.pop_front()?;
+            self.lower(bit(lane), places.queue.is_empty());
             self.free_places(inner, lane, freed);
             Some(envelope)
         })
@@ -225,19 +229,23 @@ impl Mailbox {
         signal
     }
 
-    /// Asks to be woken by signals while a handler awaits. Returns false, and does not, if one is there.
-    pub(crate) fn park_awaiting(&self, waker: &Waker) -> bool {
+    /// Asks to be woken by signals while a handler awaits, and says what the drain holds. Returns false, and does not,
+    /// if one is there.
+    pub(crate) fn park_awaiting(&self, batch: &Batch, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
         if !inner.signals.is_empty() && self.hint.load(Ordering::Relaxed) & PAUSED == 0 {
             return false;
         }
+        inner.lane(Lane::Normal).note_taken(batch.normal.front(), batch.normal.len());
+        inner.lane(Lane::Bulk).note_taken(batch.bulk.front(), batch.bulk.len());
         inner.park(Parked::Awaiting, waker);
+        self.lower(BUSY, true);
         true
     }
 
-    /// Returns whether the drain seems to sleep with nothing to do, so that a sender reads the clock for it.
-    pub(crate) fn seems_idle(&self) -> bool {
-        self.hint.load(Ordering::Relaxed) & IDLE != 0
+    /// Returns whether the drain seems to work, so that it has read the clock lately; else a sender reads it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.hint.load(Ordering::Relaxed) & BUSY != 0
     }
 
     /// Returns whether the test kit holds the actor.
@@ -247,30 +255,28 @@ impl Mailbox {
 
     /// Holds the actor where it is, or lets it go on.
     pub(crate) fn set_paused(&self, paused: bool) {
-        let mut inner = self.inner.lock();
+        let inner = self.inner.lock();
         if paused {
             self.raise(PAUSED);
         } else {
             self.lower(PAUSED, true);
         }
-        let waker = inner.wake();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.wake(inner);
     }
 
     /// Puts back what a drain took and did not handle, and forgets the drain.
     pub(crate) fn put_back(&self, mut batch: Batch) {
         let mut inner = self.inner.lock();
-        for (lane, taken) in [(Lane::Normal, &mut batch.normal), (Lane::Bulk, &mut batch.bulk)] {
-            if let Some(queue) = inner.queues.get_mut(lane as usize).filter(|_| !taken.is_empty()) {
-                taken.append(queue);
-                std::mem::swap(queue, taken);
+        for lane in [Lane::Normal, Lane::Bulk] {
+            let (places, taken) = (inner.lane(lane), batch.of(lane));
+            places.note_taken(None, 0);
+            if !taken.is_empty() {
+                taken.append(&mut places.queue);
+                std::mem::swap(&mut places.queue, taken);
                 self.raise(bit(lane));
             }
         }
-        self.oldest_ns.store(0, Ordering::Relaxed);
+        self.lower(BUSY, true);
         inner.parked = Parked::Running;
         inner.waker = None;
     }
@@ -301,7 +307,7 @@ impl Mailbox {
         let busy = !batch.is_empty()
             || !inner.signals.is_empty()
             || !inner.waiters.is_empty()
-            || inner.queues.iter().any(|queue| !queue.is_empty());
+            || inner.lanes.iter().any(|places| !places.queue.is_empty());
         if busy || inner.door != Door::Open {
             return false;
         }
@@ -327,10 +333,11 @@ impl Mailbox {
     /// Takes out everything that waits. The door must be shut and no drain alive.
     pub(crate) fn empty(&self) -> Vec<Envelope> {
         let mut inner = self.inner.lock();
-        let all: Vec<Envelope> = inner.queues.iter_mut().flat_map(|queue| queue.drain(..)).collect();
-        for (popped, pushed) in self.popped.iter().zip(inner.pushed) {
-            popped.store(pushed, Ordering::Release);
-        }
+        let all: Vec<Envelope> = inner.lanes.iter_mut().flat_map(|places| places.queue.drain(..)).collect();
+        inner.lanes.iter_mut().for_each(|places| {
+            places.note_taken(None, 0);
+            places.queue = Default::default();
+        });
         inner.signals.clear();
         self.hint.store(0, Ordering::Relaxed);
         all
@@ -339,77 +346,52 @@ impl Mailbox {
     /// Returns how many messages wait in each lane, and when the oldest was sent.
     pub(crate) fn depths(&self) -> ([usize; Lane::COUNT], Option<u64>) {
         let inner = self.inner.lock();
-        let depths = Lane::ALL.map(|lane| self.depth(&inner, lane));
-        let in_hand = Some(self.oldest_ns.load(Ordering::Relaxed)).filter(|sent| *sent != 0);
-        let waiting = inner.queues.iter().filter_map(|queue| queue.front()).map(|front| front.head().sent_ns).min();
-        (depths, in_hand.into_iter().chain(waiting).min())
+        let [control, interrupt, normal, bulk] = &inner.lanes;
+        let depths = [control, interrupt, normal, bulk].map(inner::LaneQueue::depth);
+        (depths, inner.lanes.iter().filter_map(inner::LaneQueue::oldest_ns).min())
     }
 
-    fn depth(&self, inner: &Inner, lane: Lane) -> usize {
-        let pushed = inner.pushed.get(lane as usize).copied().unwrap_or(0);
-        let popped = self.popped.get(lane as usize).map_or(0, |popped| popped.load(Ordering::Acquire));
-        usize::try_from(pushed.saturating_sub(popped)).unwrap_or(usize::MAX)
+    /// Returns bound and policy of each lane.
+    pub(crate) fn settings(&self) -> Lanes {
+        let inner = self.inner.lock();
+        let [control, interrupt, normal, bulk] = &inner.lanes;
+        Lanes::new([control, interrupt, normal, bulk].map(|places| places.settings))
     }
 
-    fn pop_locked(&self, inner: &mut Inner, lane: Lane) -> Option<Envelope> {
-        let queue = inner.queues.get_mut(lane as usize)?;
-        let envelope = queue.pop_front()?;
-        self.lower(bit(lane), queue.is_empty());
-        self.count_popped(lane);
-        Some(envelope)
-    }
-
-    fn count_popped(&self, lane: Lane) {
-        // The drain is the only writer while it lives; an overflow of `DropOldest` writes under the lock and such a
-        // lane is popped only under the lock.
-        if let Some(popped) = self.popped.get(lane as usize) {
-            popped.store(popped.load(Ordering::Relaxed) + 1, Ordering::Release);
-        }
-    }
-
-    fn take(&self, batch: &mut Batch, lane: Lane) -> Option<Envelope> {
-        let queue = match lane {
-            Lane::Bulk => &mut batch.bulk,
-            _ => &mut batch.normal,
+    /// Replaces bound and policy of one lane. What waits stays, also beyond a lower bound; who waits for a place looks again.
+    pub(crate) fn set_lane(&self, lane: Lane, settings: LaneSettings) {
+        let waiters = {
+            let mut inner = self.inner.lock();
+            inner.lane(lane).settings = settings;
+            std::mem::take(&mut inner.waiters)
         };
-        let envelope = queue.pop_front()?;
-        self.oldest_ns.store(queue.front().map_or(0, |next| next.head().sent_ns), Ordering::Relaxed);
-        if self.settings.of(lane).overflow != Overflow::DropOldest {
-            self.count_popped(lane);
-        }
-        match lane {
-            Lane::Bulk => batch.normals_in_a_row = 0,
-            _ => batch.normals_in_a_row = batch.normals_in_a_row.saturating_add(1),
-        }
+        waiters.into_values().for_each(|(_, waker)| waker.wake());
+    }
+
+    #[inline]
+    fn take(&self, batch: &mut Batch, lane: Lane) -> Option<Envelope> {
+        let envelope = batch.of(lane).pop_front()?;
+        batch.normals_in_a_row = if lane == Lane::Bulk { 0 } else { batch.normals_in_a_row.saturating_add(1) };
         Some(envelope)
     }
 
     fn refill(&self, inner: &mut Inner, batch: &mut Batch, lane: Lane) {
-        let settings = self.settings.of(lane);
-        let target = match lane {
-            Lane::Bulk => &mut batch.bulk,
-            _ => &mut batch.normal,
-        };
-        let Some(queue) = inner.queues.get_mut(lane as usize) else { return };
-        if !target.is_empty() || queue.is_empty() {
+        let (places, hands) = (inner.lane(lane), batch.of(lane));
+        if !hands.is_empty() {
             return;
         }
-        if settings.overflow == Overflow::DropOldest {
-            // One at a time, and counted here: the oldest must stay where a sender can drop it.
-            target.extend(queue.pop_front());
-            self.count_popped(lane);
-        } else if queue.len() <= BATCH {
-            std::mem::swap(queue, target);
-        } else {
-            target.extend(queue.drain(..BATCH));
+        places.refill(hands);
+        self.lower(bit(lane), places.queue.is_empty());
+        if hands.is_empty() {
+            places.shrink();
         }
-        self.lower(bit(lane), queue.is_empty());
     }
 
     /// Wakes those who wait for a place, once half of the lane is free. All of them: one that left meanwhile must not
     /// swallow the wake of another. An empty lane is below any half, so nobody waits at an idle drain.
     fn free_places(&self, inner: &mut Inner, lane: Lane, wakers: &mut Vec<Waker>) {
-        if inner.waiters.is_empty() || self.depth(inner, lane) > self.settings.of(lane).capacity / 2 {
+        let places = inner.lane(lane);
+        if places.depth() > places.settings.capacity / 2 || inner.waiters.is_empty() {
             return;
         }
         inner.waiters.retain(|_, (waiting, waker)| {

@@ -44,6 +44,10 @@ impl Lanes {
     /// The default bound of the normal and of the bulk lane, in messages.
     pub const CAPACITY: usize = 1024;
 
+    pub(crate) fn new(lanes: [LaneSettings; Lane::COUNT]) -> Self {
+        Self(lanes)
+    }
+
     /// Replaces bound and policy of one lane. A capacity of 0 is raised to 1.
     #[must_use]
     pub fn with(mut self, lane: Lane, capacity: usize, overflow: Overflow) -> Self {

@@ -1,21 +1,22 @@
 //! The mailbox without an actor: bounds, order, the door.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
 use super::*;
-use crate::envelope::CallPacket;
+use crate::envelope::{CallPacket, open_call};
 
 #[derive(Debug, crate::Message)]
 #[message(name = "test.number")]
 struct Number(u64);
 
 fn envelope(n: u64) -> Envelope {
-    CallPacket::boxed(0, Number(n), None, None)
+    CallPacket::told(0, Number(n), crate::call::Carried::Nothing)
 }
 
-fn number(envelope: Envelope) -> u64 {
-    let envelope: Box<dyn std::any::Any> = envelope;
-    envelope.downcast::<CallPacket<Number>>().unwrap().message.0
+fn number(mut envelope: Envelope) -> u64 {
+    open_call::<Number>(envelope.as_mut()).unwrap().0.0
 }
 
 fn mailbox(capacity: usize, overflow: Overflow) -> Mailbox {
@@ -33,19 +34,19 @@ fn take(mailbox: &Mailbox, batch: &mut Batch) -> Option<u64> {
 fn what_the_drain_took_out_still_counts_against_the_bound() {
     let (mailbox, mut batch) = (mailbox(4, Overflow::Reject), Batch::default());
     for n in 0..4 {
-        assert!(mailbox.offer(envelope(n), None).is_ok());
+        assert!(mailbox.offer(Lane::Normal, envelope(n), None).is_ok());
     }
     assert_eq!(take(&mailbox, &mut batch), Some(0), "all four are in the batch now");
     assert_eq!(mailbox.depths().0[Lane::Normal as usize], 3);
-    assert!(mailbox.offer(envelope(4), None).is_ok());
-    assert!(matches!(mailbox.offer(envelope(5), None), Err((Refusal::Full, _))));
+    assert!(mailbox.offer(Lane::Normal, envelope(4), None).is_ok());
+    assert!(matches!(mailbox.offer(Lane::Normal, envelope(5), None), Err((Refusal::Full, _))));
 }
 
 #[test]
 fn what_is_put_back_comes_first_and_in_order() {
     let (mailbox, mut batch) = (mailbox(100, Overflow::Wait), Batch::default());
     for n in 0..50 {
-        assert!(mailbox.offer(envelope(n), None).is_ok());
+        assert!(mailbox.offer(Lane::Normal, envelope(n), None).is_ok());
     }
     assert_eq!(take(&mailbox, &mut batch), Some(0));
     mailbox.put_back(batch);
@@ -57,35 +58,87 @@ fn what_is_put_back_comes_first_and_in_order() {
 #[test]
 fn the_door_shuts_only_on_an_empty_mailbox_and_then_gives_envelopes_back() {
     let (mailbox, mut batch) = (mailbox(2, Overflow::Wait), Batch::default());
-    assert!(mailbox.offer(envelope(7), None).is_ok());
+    assert!(mailbox.offer(Lane::Normal, envelope(7), None).is_ok());
     assert!(!mailbox.close_if_empty(&batch));
     assert_eq!(take(&mailbox, &mut batch), Some(7));
     mailbox.signal(Signal::Passivate);
     assert!(!mailbox.close_if_empty(&batch), "a word of the kernel waits");
     assert!(matches!(mailbox.next(&mut batch, Waker::noop(), false), Next::Signal(Signal::Passivate)));
     assert!(mailbox.close_if_empty(&batch));
-    let Err((Refusal::Closed, back)) = mailbox.offer(envelope(8), None) else { panic!("the door is open") };
+    let Err((Refusal::Closed, back)) = mailbox.offer(Lane::Normal, envelope(8), None) else {
+        panic!("the door is open")
+    };
     assert_eq!(number(back), 8);
 }
 
 #[test]
-fn a_waiter_keeps_the_door_open_until_it_leaves() {
+fn who_waits_is_called_when_its_place_is_free_and_keeps_its_envelope_if_the_door_was_faster() {
     let (mailbox, mut batch) = (mailbox(1, Overflow::Wait), Batch::default());
-    assert!(mailbox.offer(envelope(1), None).is_ok());
-    let mut key = None;
-    assert!(mailbox.offer(envelope(2), Some((&mut key, Waker::noop()))).is_err());
-    let Some(key) = key else { panic!("it was not registered") };
+    assert!(mailbox.offer(Lane::Normal, envelope(1), None).is_ok());
+    let (called, mut key) = (Arc::new(Called::default()), None);
+    let waker = Waker::from(Arc::clone(&called));
+    assert!(mailbox.offer(Lane::Normal, envelope(2), Some((&mut key, &waker))).is_err());
+    assert_eq!(called.0.load(Ordering::SeqCst), 0);
     assert_eq!(take(&mailbox, &mut batch), Some(1));
-    assert!(!mailbox.close_if_empty(&batch), "somebody waits for the place");
-    mailbox.forget_waiter(key);
+    assert_eq!(called.0.load(Ordering::SeqCst), 1, "the only place is free");
     assert!(mailbox.close_if_empty(&batch));
+    let Err((Refusal::Closed, back)) = mailbox.offer(Lane::Normal, envelope(2), Some((&mut key, &waker))) else {
+        panic!("the door is open")
+    };
+    assert_eq!(number(back), 2);
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Called(AtomicUsize);
+
+impl std::task::Wake for Called {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_long_lane_is_taken_in_batches_and_its_bound_is_exact_again_once_a_handler_awaits() {
+    let (mailbox, mut batch) = (mailbox(100, Overflow::Reject), Batch::default());
+    for n in 0..100 {
+        assert!(mailbox.offer(Lane::Normal, envelope(n), None).is_ok());
+    }
+    for n in 0..10 {
+        assert_eq!(take(&mailbox, &mut batch), Some(n));
+    }
+    assert!(matches!(mailbox.offer(Lane::Normal, envelope(100), None), Err((Refusal::Full, _))));
+    assert!(mailbox.park_awaiting(&batch, Waker::noop()));
+    assert_eq!(mailbox.depths().0[Lane::Normal as usize], 90);
+    for n in 100..110 {
+        assert!(mailbox.offer(Lane::Normal, envelope(n), None).is_ok());
+    }
+    assert!(matches!(mailbox.offer(Lane::Normal, envelope(110), None), Err((Refusal::Full, _))));
+}
+
+#[test]
+fn a_lane_gets_its_new_bound_while_messages_wait() {
+    let (mailbox, mut batch) = (mailbox(2, Overflow::Reject), Batch::default());
+    for n in 0..2 {
+        assert!(mailbox.offer(Lane::Normal, envelope(n), None).is_ok());
+    }
+    assert!(mailbox.offer(Lane::Normal, envelope(2), None).is_err());
+    mailbox.set_lane(Lane::Normal, LaneSettings { capacity: 3, overflow: Overflow::DropOldest });
+    assert!(matches!(mailbox.offer(Lane::Normal, envelope(2), None), Ok(None)));
+    let Ok(Some(dropped)) = mailbox.offer(Lane::Normal, envelope(3), None) else { panic!("nothing was dropped") };
+    assert_eq!(number(dropped), 0);
+    mailbox.set_lane(Lane::Normal, LaneSettings { capacity: 1, overflow: Overflow::Reject });
+    assert_eq!(mailbox.settings().of(Lane::Normal).capacity, 1);
+    assert!(mailbox.offer(Lane::Normal, envelope(4), None).is_err());
+    let rest: Vec<u64> = std::iter::from_fn(|| take(&mailbox, &mut batch)).collect();
+    assert_eq!(rest, [1, 2, 3], "what waits stays, also beyond a lower bound");
 }
 
 #[test]
 fn a_paused_mailbox_gives_nothing() {
     let (mailbox, mut batch) = (mailbox(8, Overflow::Wait), Batch::default());
     mailbox.set_paused(true);
-    assert!(mailbox.offer(envelope(1), None).is_ok());
+    assert!(mailbox.offer(Lane::Normal, envelope(1), None).is_ok());
     mailbox.signal(Signal::Passivate);
     assert_eq!(take(&mailbox, &mut batch), None);
     mailbox.set_paused(false);

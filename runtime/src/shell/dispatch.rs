@@ -1,18 +1,17 @@
 //! From an envelope to the handler's future: one function per message, found by the message's position.
 
-use std::any::Any;
-
 use crate::actor::{Actor, DeferredHandler, StreamHandler};
 use crate::cx::Cx;
-use crate::envelope::{CallPacket, Envelope, StreamPacket};
+use crate::envelope::{Envelope, open_call, open_stream};
 use crate::message::{Message, StreamMessage};
 use crate::protocol::Streaming;
-use crate::reply::ReplyPort;
 
 use super::nest::{Nest, Placed};
 
-/// Builds the future of one handler in the nest. `None` if the envelope holds another type, which `Accepts` excludes.
-pub(crate) type Dispatch<A> = for<'a> fn(&'a mut A, Envelope, &'a mut Cx<A>, &'a mut Nest) -> Option<Placed<'a>>;
+/// Builds the future of one handler in the nest from the message in hand: its content is taken out, or the whole of it.
+/// `None` if the envelope holds another type, which `Accepts` excludes.
+pub(crate) type Dispatch<A> =
+    for<'a> fn(&'a mut A, &mut Option<Envelope>, &'a mut Cx<A>, &'a mut Nest) -> Option<Placed<'a>>;
 
 /// The ordinary way of an entry: through the actor's handler.
 #[doc(hidden)]
@@ -36,25 +35,21 @@ impl<A: StreamHandler<M>, M: StreamMessage> Entry<A, ByHandler> for Streaming<M>
 
 fn call<'a, A: DeferredHandler<M>, M: Message>(
     actor: &'a mut A,
-    envelope: Envelope,
+    hand: &mut Option<Envelope>,
     cx: &'a mut Cx<A>,
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
-    let envelope: Box<dyn Any> = envelope;
-    let packet = envelope.downcast::<CallPacket<M>>().ok()?;
-    let CallPacket { message, reply, .. } = *packet;
-    Some(nest.place(actor.handle(message, ReplyPort::new(reply, M::NAME), cx)))
+    let (message, reply) = open_call::<M>(hand.as_mut()?.as_mut())?;
+    Some(nest.place(actor.handle(message, reply, cx)))
 }
 
 fn stream<'a, A: StreamHandler<M>, M: StreamMessage>(
     actor: &'a mut A,
-    envelope: Envelope,
+    hand: &mut Option<Envelope>,
     cx: &'a mut Cx<A>,
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
-    let envelope: Box<dyn Any> = envelope;
-    let packet = envelope.downcast::<StreamPacket<M>>().ok()?;
-    let StreamPacket { message, sink, .. } = *packet;
+    let (message, sink) = open_stream::<M>(hand.as_mut()?.as_mut())?;
     // The twin keeps the stream open until the handler's error, if any, stands as its end.
     let twin = sink.clone();
     Some(nest.place(async move {

@@ -5,16 +5,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use beluga_core::Error;
 
 use crate::actor::StopReason;
 use crate::address::Address;
+use crate::call::Carried;
 use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
 use crate::exit::{ChildExit, ExitReason};
-use crate::incarnation::{Guard, Hand, Incarnation};
+use crate::incarnation::{Guard, Incarnation};
 use crate::mailbox::{Signal, Stop};
 use crate::slot::Slot;
 use crate::supervise::Plan;
@@ -54,9 +55,11 @@ pub(crate) struct Drain {
     has_served: bool,
     pub(super) idle_timer: Option<Pin<Box<time::Sleep>>>,
     pub(super) waker: Waker,
-    built: Instant,
+    /// How many messages were handled since the drain last rested.
     served: u32,
     served_since_ns: u64,
+    /// How many messages were handled since the drain last read the clock.
+    unclocked: u32,
 }
 
 impl Drain {
@@ -73,9 +76,9 @@ impl Drain {
             has_served: false,
             idle_timer: None,
             waker: Waker::noop().clone(),
-            built: time::now(),
             served: 0,
             served_since_ns: 0,
+            unclocked: 0,
         }
     }
 
@@ -132,26 +135,27 @@ impl Drain {
         }
     }
 
-    /// Looks at a message before it is handled. What nobody wants any more never runs.
-    pub(super) fn admit(&mut self, mut envelope: Envelope) -> Option<Envelope> {
+    /// Looks at a message before it is handled, and takes it in hand. False: nobody wants it any more, it never runs.
+    pub(super) fn admit(&mut self, envelope: Envelope) -> bool {
         let head = envelope.head();
         if head.incarnation != 0 && head.incarnation != self.incarnation.number {
             let error = Error::not_sent("a timer's message met a later incarnation");
             self.slot().bury(envelope, DeadReason::Stale, error);
-            return None;
+            return false;
         }
-        if let Some(context) = &head.context {
-            // Without a deadline `check` does not look at the time, and the clock is not read.
-            let now = if context.deadline().is_some() { self.read_clock() } else { self.built };
-            if let Err(error) = context.check(now) {
-                let error = error.with("actor", self.slot().name()).with("message", head.name);
-                self.slot().bury(envelope, DeadReason::Expired, error);
-                return None;
-            }
+        let clock = &self.incarnation.slot.ground.clock;
+        // Whoever woke the drain has read the clock for the first message.
+        let is_fresh = self.served == 0;
+        if let Err(error) = head.carried.check(clock, || if is_fresh { clock.coarse() } else { clock.read() }) {
+            let error = error.with("actor", self.slot().name()).with("message", head.name);
+            self.slot().bury(envelope, DeadReason::Expired, error);
+            return false;
         }
-        let kept = if head.keep { envelope.kept() } else { None };
-        self.guard.hand = Some(Hand { head: envelope.head_mut().take(), kept });
-        Some(envelope)
+        if head.keep {
+            self.guard.kept = envelope.kept();
+        }
+        self.guard.hand = Some(envelope);
+        true
     }
 
     /// Ends the incarnation if nothing waits and nothing runs. A message that races either came before, then the actor
@@ -171,6 +175,7 @@ impl Drain {
     /// Counts a handled message.
     pub(super) fn done(&mut self) {
         self.guard.hand = None;
+        self.guard.kept = None;
         self.has_served = true;
         let handled = &self.incarnation.slot.stats.handled;
         handled.store(handled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -179,7 +184,7 @@ impl Drain {
     /// Names the poison message and returns how the incarnation ends.
     pub(super) fn poisoned(&mut self, text: String) -> ExitReason {
         let text: Arc<str> = Arc::from(text);
-        let message = self.guard.hand.as_ref().map(|hand| hand.head.name);
+        let message = self.guard.hand.as_ref().map(|hand| hand.head().name);
         self.slot().stats.panics.fetch_add(1, Ordering::Relaxed);
         tracing::error!(actor = %self.slot().name(), message, panic = %text, "a handler panicked");
         self.guard.bury_hand(DeadReason::Panicked, Some(Arc::clone(&text)));
@@ -188,7 +193,7 @@ impl Drain {
 
     /// Names a message whose handler had to be dropped and returns how the incarnation ends.
     pub(super) fn abandoned(&mut self, why: Why) -> ExitReason {
-        let message = self.guard.hand.as_ref().map_or("", |hand| hand.head.name);
+        let message = self.guard.hand.as_ref().map_or("", |hand| hand.head().name);
         self.guard.bury_hand(DeadReason::Abandoned, None);
         if why == Why::Stopped {
             return ExitReason::Stopped;
@@ -200,9 +205,11 @@ impl Drain {
     /// Returns whether others should run now.
     pub(super) fn is_due_to_yield(&mut self) -> bool {
         self.served += 1;
-        if !self.served.is_multiple_of(MESSAGES_PER_CLOCK) {
+        self.unclocked += 1;
+        if self.unclocked < MESSAGES_PER_CLOCK {
             return false;
         }
+        self.unclocked = 0;
         let now = self.slot().ground.clock.read();
         let due = self.served >= YIELD_MESSAGES || now.saturating_sub(self.served_since_ns) > YIELD_AFTER_NS;
         if due {
@@ -217,17 +224,15 @@ impl Drain {
         self.served_since_ns = self.slot().ground.clock.coarse();
     }
 
-    fn read_clock(&self) -> Instant {
-        let now = time::now();
-        self.slot().ground.clock.set(now);
-        now
-    }
-
     /// Cancels what the handler in hand does for its call, and what no call stands behind.
     pub(super) fn cancel_hand(&mut self) {
         self.incarnation.cancel();
-        if let Some(context) = self.guard.hand.as_ref().and_then(|hand| hand.head.context.as_ref()) {
-            context.cancel_token().cancel();
+        self.incarnation.cancel_errand();
+        match self.guard.hand.as_ref().map(|hand| &hand.head().carried) {
+            Some(Carried::Own(context)) => context.cancel_token().cancel(),
+            Some(Carried::Asked(caller)) => caller.token().cancel(),
+            // The token of the call itself is not the handler's to cancel.
+            Some(Carried::For(_) | Carried::Nothing) | None => {}
         }
     }
 

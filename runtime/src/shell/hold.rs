@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use beluga_core::{CallContext, Cancelled};
+use beluga_core::Cancelled;
 
 use super::drain::Drain;
 use super::nest::Placed;
@@ -39,7 +39,7 @@ pub(super) async fn hold(drain: &mut Drain, mut work: Placed<'_>, limit: Option<
     let mut watch: Option<Box<Watch>> = None;
     let held = poll_fn(|cx| {
         drain.keep_waker(cx);
-        if drain.slot().mailbox.is_paused() && drain.slot().mailbox.park_awaiting(cx.waker()) {
+        if drain.slot().mailbox.is_paused() && drain.slot().mailbox.park_awaiting(&drain.guard.batch, cx.waker()) {
             return Poll::Pending;
         }
         if !std::mem::take(&mut polled)
@@ -71,9 +71,9 @@ impl Watch {
     fn new(drain: &Drain, limit: Option<Duration>) -> Self {
         let slot = drain.slot();
         slot.stats.hand_since_ns.store(slot.ground.clock.read(), Ordering::Relaxed);
-        let context: Option<&CallContext> = drain.guard.hand.as_ref().and_then(|hand| hand.head.context.as_ref());
+        let token = drain.guard.hand.as_ref().and_then(|hand| hand.head().carried.token());
         Self {
-            cancelled: context.map(|context| context.cancel_token().cancelled()),
+            cancelled: token.map(|token| token.cancelled()),
             patience: limit.map(|limit| (Box::pin(time::sleep(limit)), Why::TimedOut)),
             stopping: false,
         }
@@ -85,7 +85,7 @@ impl Watch {
                 drain.on_signal(signal);
             }
             self.heed_ending(drain);
-            if drain.slot().mailbox.park_awaiting(cx.waker()) {
+            if drain.slot().mailbox.park_awaiting(&drain.guard.batch, cx.waker()) {
                 break;
             }
         }

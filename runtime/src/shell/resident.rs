@@ -17,7 +17,6 @@ use super::hold::{Held, Why, hold};
 use super::nest::{Nest, Placed};
 use crate::actor::{Actor, StopReason};
 use crate::cx::{Cx, Wish};
-use crate::envelope::Envelope;
 use crate::exit::ExitReason;
 use crate::incarnation::end_children;
 use crate::mailbox::{Next, Signal, Stop};
@@ -138,13 +137,15 @@ async fn serve<A: Actor>(
         match drain.incarnation.slot.mailbox.next(&mut drain.guard.batch, &drain.waker, emptying) {
             Next::Signal(signal) => drain.on_signal(signal),
             Next::Message(envelope) => {
-                let Some(envelope) = drain.admit(envelope) else { continue };
-                let held = match first_poll(drain, table, value, cx, nest, envelope) {
+                if !drain.admit(envelope) {
+                    continue;
+                }
+                let held = match first_poll(drain, table, value, cx, nest) {
                     First::Done => Held::Done,
                     First::Panicked(text) => Held::Panicked(text),
                     First::Pending(work) => hold(drain, work, None, true).await,
                 };
-                cx.carried = None;
+                cx.let_go();
                 if let Err(reason) = conclude(drain, cx, held) {
                     return reason;
                 }
@@ -209,18 +210,25 @@ enum First<'a> {
 
 /// Builds the handler's future and polls it once; most are done with that.
 fn first_poll<'a, A: Actor>(
-    drain: &Drain,
+    drain: &mut Drain,
     table: &'static [Dispatch<A>],
     value: &'a mut A,
     cx: &'a mut Cx<A>,
     nest: &'a mut Nest,
-    envelope: Envelope,
 ) -> First<'a> {
-    cx.carried = drain.guard.hand.as_ref().and_then(|hand| hand.head.context.clone());
-    let dispatch = table.get(usize::from(envelope.head().index));
-    let polled = catch_unwind(AssertUnwindSafe(|| {
-        let mut work = dispatch.and_then(|dispatch| dispatch(value, envelope, cx, nest))?;
-        match work.poll_raw(&mut Context::from_waker(&drain.waker)) {
+    let hand = &mut drain.guard.hand;
+    let mut dispatch = None;
+    if let Some(envelope) = hand {
+        let head = envelope.head();
+        cx.take_up(&head.carried);
+        dispatch = table.get(usize::from(head.index));
+    }
+    let waker = &drain.waker;
+    let polled = catch_unwind(AssertUnwindSafe(move || {
+        // Moved and not borrowed again: the future keeps them.
+        let (value, cx, nest) = (value, cx, nest);
+        let mut work = dispatch?(value, hand, cx, nest)?;
+        match work.poll_raw(&mut Context::from_waker(waker)) {
             Poll::Ready(()) => Some(First::Done),
             Poll::Pending => Some(First::Pending(work)),
         }

@@ -173,6 +173,7 @@ impl System {
             crate::incarnation::end_children(&root, Stop { drain: false, ..stop }).await;
         }
         root.terminate(&ExitReason::Stopped);
+        self.ground.waits.close();
         let killed = self.ground.killed() - killed;
         if clean && killed == 0 {
             return Ok(());

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::actor::Actor;
 use crate::cx::Cx;
-use crate::envelope::{CallPacket, Envelope, StreamPacket};
+use crate::envelope::{Envelope, open_call, open_stream};
 use crate::message::{Message, StreamMessage};
 use crate::protocol::{Accepts, Protocol, Streaming};
 use crate::reference::Ref;
@@ -163,26 +163,22 @@ impl<P: Protocol, M: StreamMessage> Entry<ProbeActor<P>, ByProbe> for Streaming<
 
 fn take_call<'a, P: Protocol, M: Message>(
     actor: &'a mut ProbeActor<P>,
-    envelope: Envelope,
+    hand: &mut Option<Envelope>,
     cx: &'a mut Cx<ProbeActor<P>>,
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
-    let envelope: Box<dyn Any> = envelope;
-    let packet = envelope.downcast::<CallPacket<M>>().ok()?;
-    let CallPacket { message, reply, .. } = *packet;
-    let received = Received { message, reply: ReplyPort::new(reply, M::NAME), context: cx.context().clone() };
+    let (message, reply) = open_call::<M>(hand.as_mut()?.as_mut())?;
+    let received = Received { message, reply, context: cx.context().clone() };
     Some(nest.place(actor.take(M::NAME, received)))
 }
 
 fn take_stream<'a, P: Protocol, M: StreamMessage>(
     actor: &'a mut ProbeActor<P>,
-    envelope: Envelope,
+    hand: &mut Option<Envelope>,
     _cx: &'a mut Cx<ProbeActor<P>>,
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
-    let envelope: Box<dyn Any> = envelope;
-    let packet = envelope.downcast::<StreamPacket<M>>().ok()?;
-    let StreamPacket { message, sink, .. } = *packet;
+    let (message, sink) = open_stream::<M>(hand.as_mut()?.as_mut())?;
     Some(nest.place(actor.take(M::NAME, ReceivedStream { message, sink })))
 }
 

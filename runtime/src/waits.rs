@@ -1,0 +1,224 @@
+//! The asks of one system that wait for their answers: who asks whom for what since when, and whom to wake when the time
+//! is over.
+//!
+//! An ask has no timer of its own: it enters this table when it has to wait, and one task wakes those whose time is over.
+//! A timer costs a third of an ask; an entry costs one uncontended lock, and introspection reads the same table. The task
+//! runs from the first wait until it finds the table empty.
+
+use std::cell::Cell;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::Notify;
+
+use crate::call::NEVER_NS;
+use crate::ground::Clock;
+use crate::{task, time};
+
+/// Over how many locks the table is spread; each thread keeps to one.
+const SHARDS: usize = 16;
+
+/// When the sweeper looks again although no time is known to be over: an ask may have no limit.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// The waits of one system. Bounded by the asks that callers keep alive.
+pub(crate) struct Waits {
+    shards: [Shard; SHARDS],
+    clock: Clock,
+    /// When the sweeper looks next; [`NEVER_NS`] while nobody is about to.
+    due_ns: AtomicU64,
+    is_swept: Mutex<bool>,
+    bell: Notify,
+}
+
+/// On cache lines of its own, so that two threads do not slow each other down.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard(Mutex<Slab<Waiting>>);
+
+/// One ask that waits.
+#[derive(Clone)]
+pub(crate) struct Waiting {
+    pub(crate) waker: Waker,
+    pub(crate) deadline_ns: u64,
+    pub(crate) since_ns: u64,
+    pub(crate) message: &'static str,
+    /// The slot whose code asks; 0 for code outside of actors.
+    pub(crate) from: u64,
+    /// Whether a handler asks, which holds its actor up, and no job.
+    pub(crate) in_handler: bool,
+    /// The slot that is asked; 0 for a virtual actor that is being activated.
+    pub(crate) to: u64,
+}
+
+/// A place in the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket {
+    shard: usize,
+    key: usize,
+}
+
+impl Waits {
+    pub(crate) fn new(epoch: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            shards: Default::default(),
+            clock: Clock::since(epoch),
+            due_ns: AtomicU64::new(NEVER_NS),
+            is_swept: Mutex::new(false),
+            bell: Notify::new(),
+        })
+    }
+
+    /// Enters an ask.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(crate) fn enter(self: &Arc<Self>, waiting: Waiting) -> Ticket {
+        let deadline_ns = waiting.deadline_ns;
+        let shard = own_shard();
+        let key = self.shard(shard).lock().insert(waiting);
+        // Whoever sweeps sets `due_ns` to never before it looks at the shards: it sees the entry, or this sees that.
+        if deadline_ns < self.due_ns.load(Ordering::SeqCst) {
+            self.look_at(deadline_ns);
+        }
+        Ticket { shard, key }
+    }
+
+    /// Changes whom to wake, and who is asked.
+    pub(crate) fn update(&self, ticket: Ticket, waker: &Waker, to: u64) {
+        if let Some(waiting) = self.shard(ticket.shard).lock().get_mut(ticket.key) {
+            waiting.waker.clone_from(waker);
+            waiting.to = to;
+        }
+    }
+
+    /// Forgets an ask.
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        let gone = self.shard(ticket.shard).lock().try_remove(ticket.key);
+        drop(gone);
+    }
+
+    /// Returns all that waits, in no order.
+    pub(crate) fn list(&self) -> Vec<Waiting> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.0.lock().iter().map(|(_, waiting)| waiting.clone()));
+        }
+        all
+    }
+
+    /// Lets the sweeper end now if nothing waits.
+    pub(crate) fn close(&self) {
+        self.bell.notify_one();
+    }
+
+    fn shard(&self, index: usize) -> &Mutex<Slab<Waiting>> {
+        let [first, ..] = &self.shards;
+        &self.shards.get(index).unwrap_or(first).0
+    }
+
+    /// Makes sure that somebody looks at that time.
+    #[cold]
+    fn look_at(self: &Arc<Self>, deadline_ns: u64) {
+        let mut is_swept = self.is_swept.lock();
+        if self.due_ns.fetch_min(deadline_ns, Ordering::SeqCst) <= deadline_ns {
+            return;
+        }
+        if std::mem::replace(&mut *is_swept, true) {
+            self.bell.notify_one();
+        } else {
+            let sweeper = Sweeper(Arc::clone(self));
+            drop(task::spawn("waits", async move { sweeper.run().await }));
+        }
+    }
+
+    /// Wakes those whose time is over, and sets when the next one's is. Returns whether anything waits.
+    fn sweep(&self) -> bool {
+        let now_ns = self.clock.read();
+        self.due_ns.store(NEVER_NS, Ordering::SeqCst);
+        let (mut next_ns, mut any) = (NEVER_NS, false);
+        for shard in &self.shards {
+            let mut late = Vec::new();
+            for (_, waiting) in shard.0.lock().iter_mut() {
+                any = true;
+                if waiting.deadline_ns <= now_ns {
+                    // It leaves when it is polled; until then it is not woken again.
+                    waiting.deadline_ns = NEVER_NS;
+                    late.push(waiting.waker.clone());
+                } else {
+                    next_ns = next_ns.min(waiting.deadline_ns);
+                }
+            }
+            late.into_iter().for_each(Waker::wake);
+        }
+        if any {
+            let again_ns = u64::try_from(LOOK_AGAIN.as_nanos()).unwrap_or(NEVER_NS);
+            self.due_ns.fetch_min(next_ns.min(now_ns.saturating_add(again_ns)), Ordering::SeqCst);
+        }
+        any
+    }
+
+    /// Ends the sweeping if nothing waits. Who enters meanwhile is seen here, or finds nobody and starts it again.
+    fn end_sweeping(&self) -> bool {
+        let mut is_swept = self.is_swept.lock();
+        *is_swept = self.sweep();
+        !*is_swept
+    }
+}
+
+impl fmt::Debug for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waits").finish_non_exhaustive()
+    }
+}
+
+/// The task that wakes late asks.
+struct Sweeper(Arc<Waits>);
+
+impl Sweeper {
+    async fn run(&self) {
+        let waits = &*self.0;
+        loop {
+            let due_ns = waits.due_ns.load(Ordering::SeqCst);
+            tokio::select! {
+                () = time::sleep_until(waits.clock.instant(due_ns)) => {}
+                () = waits.bell.notified() => {}
+            }
+            if !waits.sweep() && waits.end_sweeping() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        // At its end this changes nothing. Dropped with its runtime, the next ask starts another one.
+        let mut is_swept = self.0.is_swept.lock();
+        *is_swept = false;
+        self.0.due_ns.store(NEVER_NS, Ordering::SeqCst);
+    }
+}
+
+thread_local! {
+    static OWN_SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Returns the shard of this thread.
+fn own_shard() -> usize {
+    let known = OWN_SHARD.get();
+    if known < SHARDS {
+        return known;
+    }
+    let mut hasher = DefaultHasher::new();
+    std::thread::current().id().hash(&mut hasher);
+    let shard = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0);
+    OWN_SHARD.set(shard);
+    shard
+}
