@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::mailbox::{LaneSettings, Lanes, Overflow};
+use crate::message::Lane;
 use crate::slot::Slot;
 
 /// Names one slot of one system. Cheap to clone; stays valid over restarts.
@@ -42,6 +44,18 @@ impl Address {
     /// Stops the actor for good after every message it has accepted; new ones are refused.
     pub fn drain(&self) {
         self.0.request_stop(true);
+    }
+
+    /// Returns bound and policy of each of its lanes.
+    #[must_use]
+    pub fn lanes(&self) -> Lanes {
+        self.0.mailbox.settings()
+    }
+
+    /// Replaces bound and policy of one lane while the actor runs; the next restart keeps them. What waits stays, also
+    /// beyond a lower bound. A capacity of 0 is raised to 1.
+    pub fn set_lane(&self, lane: Lane, capacity: usize, overflow: Overflow) {
+        self.0.mailbox.set_lane(lane, LaneSettings { capacity: capacity.max(1), overflow });
     }
 
     /// Waits until the actor has ended for good and its value is dropped. Cancel safe.

@@ -143,6 +143,7 @@ impl<M: Message> Ask<M> {
                 from: ground::current_actor(),
                 in_handler: ground::in_handler(),
                 to: self.route.id(),
+                to_key: self.route.key().cloned(),
             }));
         }
         Poll::Pending

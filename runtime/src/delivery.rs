@@ -94,6 +94,14 @@ impl Route {
         }
     }
 
+    /// Returns the key it leads to, if it is one.
+    pub(crate) fn key(&self) -> Option<&Arc<dyn Resolve>> {
+        match self {
+            Route::Slot(_) => None,
+            Route::Virtual(resolve) => Some(resolve),
+        }
+    }
+
     /// Returns whether a drain works here or there now, so that the coarse clock is fresh.
     pub(crate) fn is_busy(&self) -> bool {
         ground::in_handler() || matches!(self, Route::Slot(slot) if slot.mailbox.is_busy())

@@ -28,18 +28,12 @@ pub struct Head {
     /// The call behind it.
     pub(crate) carried: Carried,
     /// Dropped once the message was handled, refused or lost: a pool learns by it that its worker is free.
+    #[allow(dead_code)] // It is there to be dropped.
     pub(crate) lease: Option<Lease>,
 }
 
 /// Something that is given back by being dropped.
 pub(crate) type Lease = Box<dyn Any + Send + Sync>;
-
-impl Head {
-    /// Moves the head out, leaving one without a call and without a lease.
-    pub(crate) fn take(&mut self) -> Head {
-        Head { carried: std::mem::take(&mut self.carried), lease: self.lease.take(), ..*self }
-    }
-}
 
 /// An envelope of any message type.
 pub trait Parcel: Any + Send {

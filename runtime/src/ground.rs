@@ -113,6 +113,11 @@ impl Ground {
         self.index.names()
     }
 
+    /// Returns all live actors.
+    pub(crate) fn slots(&self) -> Vec<Arc<Slot>> {
+        self.names().iter().filter_map(|name| self.find(name)).collect()
+    }
+
     /// Writes a dead letter.
     pub(crate) fn bury(
         &self,
@@ -144,7 +149,7 @@ impl Ground {
         if id == 0 {
             return None;
         }
-        self.names().into_iter().find(|name| self.find(name).is_some_and(|slot| slot.id() == id))
+        self.slots().iter().find(|slot| slot.id() == id).map(|slot| Arc::clone(slot.name()))
     }
 }
 

@@ -90,6 +90,8 @@ pub(crate) struct Stats {
     pub(crate) idle_since_ns: AtomicU64,
     /// Since when a handler awaits, in nanoseconds of the coarse clock; 0 for not.
     pub(crate) hand_since_ns: AtomicU64,
+    /// What it handles; `None` for a step of its life.
+    pub(crate) hand_message: Mutex<Option<&'static str>>,
 }
 
 pub(crate) struct Life {

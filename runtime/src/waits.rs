@@ -18,6 +18,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::call::NEVER_NS;
+use crate::delivery::Resolve;
 use crate::ground::Clock;
 use crate::{task, time};
 
@@ -55,6 +56,8 @@ pub(crate) struct Waiting {
     pub(crate) in_handler: bool,
     /// The slot that is asked; 0 for a virtual actor that is being activated.
     pub(crate) to: u64,
+    /// The virtual actor that is asked.
+    pub(crate) to_key: Option<Arc<dyn Resolve>>,
 }
 
 /// A place in the table.

@@ -1,6 +1,7 @@
 //! The system: the root of one tree of actors, with its own names, clock, randomness and dead letters. No global state:
 //! two systems live side by side in one process.
 
+mod asks;
 mod builder;
 mod bus;
 mod census;
@@ -30,6 +31,7 @@ use crate::slot::{Fate, Slot};
 use crate::spec::Spec;
 use crate::time;
 
+pub use asks::{AskInFlight, Deadlock};
 pub use builder::{ASK_TIMEOUT, SHUTDOWN_GRACE, SystemBuilder};
 pub use census::{Census, KindCensus};
 pub use snapshot::{BreakerNode, LaneDepths, TreeNode};

@@ -9,3 +9,4 @@ mod fixture;
 mod lanes;
 mod supervision;
 mod talk;
+mod waits;
