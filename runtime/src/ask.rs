@@ -3,13 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use beluga_core::{CallContext, Cancelled, Error, HOPS_MAX, Result};
 
-use crate::call::{Answered, Call, NEVER_NS, in_a_circle};
+use crate::call::{Answered, Call, NEVER_NS, Waits, in_a_circle};
 use crate::delivery::{Post, Route};
 use crate::envelope::CallPacket;
 use crate::ground;
@@ -35,7 +34,7 @@ pub struct Ask<M: Message> {
 /// What an ask that was sent waits with.
 struct Wait<R> {
     /// `None` before it is sent and once it is settled.
-    call: Option<Arc<Call<R>>>,
+    waits: Option<Waits<R>>,
     sent_ns: u64,
     ticket: Option<Ticket>,
 }
@@ -49,7 +48,7 @@ impl<M: Message> Ask<M> {
             limit: None,
             send: Post::Sent,
             cancelled: None,
-            wait: Wait { call: None, sent_ns: 0, ticket: None },
+            wait: Wait { waits: None, sent_ns: 0, ticket: None },
             route,
         }
     }
@@ -67,7 +66,7 @@ impl<M: Message> Ask<M> {
     }
 
     /// Makes the way back and the envelope.
-    fn begin(&mut self, message: M) -> Result<()> {
+    fn begin(&mut self, message: M, cx: &Context<'_>) -> Result<()> {
         let parent = self.parent.take();
         let ground = self.route.ground();
         let clock = &ground.clock;
@@ -86,28 +85,25 @@ impl<M: Message> Ask<M> {
             }
             self.cancelled = Some(parent.cancel_token().cancelled());
         }
-        let call = Call::new(parent, deadline_ns);
-        let mut envelope = CallPacket::asked(self.index, message, &call);
+        let (waits, answers) = Call::pair(parent, deadline_ns, cx.waker().clone());
+        let mut envelope = CallPacket::asked(self.index, message, answers);
         envelope.head_mut().sent_ns = now_ns;
-        self.wait.call = Some(call);
+        self.wait.waits = Some(waits);
         self.wait.sent_ns = now_ns;
         self.send = Post::New(envelope);
         Ok(())
     }
 
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
-        if !matches!(self.send, Post::Sent) {
-            match self.send.poll(&self.route, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => self.send = Post::Sent,
-            }
-        }
-        let answered = match &self.wait.call {
-            None => Answered::Lost,
-            Some(call) => std::task::ready!(call.poll(cx)),
-        };
-        Poll::Ready(match answered {
+    /// Puts the message into its lane.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let sent = std::task::ready!(self.send.poll(&self.route, cx));
+        self.send = Post::Sent;
+        Poll::Ready(sent)
+    }
+
+    fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<Result<M::Reply>> {
+        let Some(waits) = &mut self.wait.waits else { return Poll::Pending };
+        Poll::Ready(match std::task::ready!(waits.poll(cx)) {
             Answered::With(outcome) => outcome,
             Answered::Lost => Err(self.name(Error::unknown_outcome("the actor ended while it handled the message"))),
         })
@@ -120,9 +116,9 @@ impl<M: Message> Ask<M> {
         {
             return Poll::Ready(self.name(Error::cancelled("the call was cancelled")));
         }
-        let Some(call) = &self.wait.call else { return Poll::Pending };
+        let Some(waits) = &self.wait.waits else { return Poll::Pending };
         let ground = self.route.ground();
-        let deadline_ns = call.deadline_ns();
+        let deadline_ns = waits.deadline_ns();
         let is_late = match self.wait.ticket {
             None => deadline_ns <= self.wait.sent_ns,
             // Woken without an answer.
@@ -153,6 +149,13 @@ impl<M: Message> Ask<M> {
         error.with("actor", self.route.name()).with("message", M::NAME)
     }
 
+    /// Ends the wait with an error of its own.
+    fn settle(&mut self, error: Error) -> Error {
+        self.wait.waits = None;
+        self.leave_table();
+        error
+    }
+
     fn leave_table(&mut self) {
         if let Some(ticket) = self.wait.ticket.take() {
             self.route.ground().waits.leave(ticket);
@@ -167,13 +170,24 @@ impl<M: Message> Future for Ask<M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
         let this = self.get_mut();
+        let is_first = this.message.is_some();
         if let Some(message) = this.message.take()
-            && let Err(error) = this.begin(message)
+            && let Err(error) = this.begin(message, cx)
         {
             return Poll::Ready(Err(this.name(error)));
         }
-        if let Poll::Ready(outcome) = this.poll_answer(cx) {
-            this.wait.call = None;
+        let is_sent = matches!(this.send, Post::Sent) || {
+            match this.poll_send(cx) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(this.settle(error))),
+                Poll::Pending => false,
+            }
+        };
+        // An answer that is there already has woken the waker the ask began with.
+        if is_sent
+            && !is_first
+            && let Poll::Ready(outcome) = this.poll_answer(cx)
+        {
             this.leave_table();
             return Poll::Ready(outcome);
         }
@@ -184,9 +198,6 @@ impl<M: Message> Future for Ask<M> {
 impl<M: Message> Drop for Ask<M> {
     fn drop(&mut self) {
         self.leave_table();
-        if let Some(call) = self.wait.call.take() {
-            call.leave();
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{CallContext, Error, Result};
@@ -12,7 +12,6 @@ use beluga_core::{CallContext, Error, Result};
 use crate::actor::Actor;
 use crate::address::Address;
 use crate::breaker::Breaker;
-use crate::call::Carried;
 use crate::incarnation::Incarnation;
 use crate::job::{self, Job, JobCx};
 use crate::mailbox::Signal;
@@ -29,10 +28,6 @@ use crate::{exit::ExitReason, time};
 /// The context of one incarnation and of the message in its hand.
 pub struct Cx<A: Actor> {
     pub(crate) incarnation: Arc<Incarnation>,
-    /// The call behind the message in hand; nothing for a plain tell and outside of messages.
-    carried: Carried,
-    /// Its context, once somebody looked.
-    made: OnceLock<CallContext>,
     pub(crate) wish: Option<Wish>,
     actor: PhantomData<fn(A)>,
 }
@@ -45,7 +40,7 @@ pub(crate) enum Wish {
 
 impl<A: Actor> Cx<A> {
     pub(crate) fn new(incarnation: Arc<Incarnation>) -> Self {
-        Self { incarnation, carried: Carried::Nothing, made: OnceLock::new(), wish: None, actor: PhantomData }
+        Self { incarnation, wish: None, actor: PhantomData }
     }
 
     /// Returns the context of the message in hand, or the incarnation's own if no call stands behind it.
@@ -53,39 +48,9 @@ impl<A: Actor> Cx<A> {
     /// It is cancelled with the call, and when the incarnation is asked to stop.
     #[must_use]
     pub fn context(&self) -> &CallContext {
-        match &self.carried {
-            Carried::Nothing => self.incarnation.context(),
-            Carried::Own(context) => context,
-            carried => self.made.get_or_init(|| self.make(carried)),
-        }
-    }
-
-    /// Makes the context of a call that was none until now.
-    #[cold]
-    fn make(&self, carried: &Carried) -> CallContext {
-        let context = carried.context(&self.incarnation.slot.ground.clock).unwrap_or_default();
-        if matches!(carried, Carried::For(_)) {
-            self.incarnation.works_for(context.cancel_token());
-        }
-        context
-    }
-
-    /// Takes up the call behind the next message.
-    pub(crate) fn take_up(&mut self, carried: &Carried) {
-        if !matches!(carried, Carried::Nothing) {
-            self.carried = carried.clone();
-        }
-    }
-
-    /// Forgets the call behind the message in hand.
-    pub(crate) fn let_go(&mut self) {
-        if matches!(self.carried, Carried::Nothing) {
-            return;
-        }
-        if self.made.take().is_some() && matches!(self.carried, Carried::For(_)) {
-            self.incarnation.works_for_nobody();
-        }
-        self.carried = Carried::Nothing;
+        let incarnation = &self.incarnation;
+        let context = incarnation.errand.context(&incarnation.slot.ground.clock, |made| incarnation.heed_end(made));
+        context.unwrap_or_else(|| incarnation.context())
     }
 
     /// Returns the context of work no call stands behind; cancelled when the incarnation ends.

@@ -1,11 +1,10 @@
 //! One message on its way: a heap box with the typed message, its context and its way back.
 
 use std::any::Any;
-use std::sync::Arc;
 
 use beluga_core::{CallContext, Error};
 
-use crate::call::{Call, Caller, Carried};
+use crate::call::{Answers, Carried};
 use crate::message::{Lane, Message, StreamMessage};
 use crate::reply::ReplyPort;
 use crate::sink::Sink;
@@ -62,9 +61,9 @@ impl<M: Message> CallPacket<M> {
     }
 
     /// Makes the envelope of a message whose answer is awaited.
-    pub(crate) fn asked(index: usize, message: M, call: &Arc<Call<M::Reply>>) -> Envelope {
-        let carried = Carried::Asked(Arc::clone(call) as Arc<dyn Caller>);
-        Self::boxed(index, message, carried, ReplyPort::to_caller(Arc::clone(call), M::NAME))
+    pub(crate) fn asked(index: usize, message: M, answers: Answers<M::Reply>) -> Envelope {
+        let carried = answers.caller().map_or(Carried::Nothing, Carried::Asked);
+        Self::boxed(index, message, carried, ReplyPort::to_caller(answers, M::NAME))
     }
 
     /// Makes an envelope with a way back that exists already.

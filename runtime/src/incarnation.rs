@@ -1,15 +1,19 @@
 //! One incarnation: what lives and dies with one value of an actor, and the guard that reports its end.
+//!
+//! Reason for unsafe: the errand of a handler changes between two handlers only, which the guard knows.
+#![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use beluga_core::{CallContext, CancelToken, Error, Result};
-use parking_lot::Mutex;
+use beluga_core::{CallContext, Error, Result};
 use tokio::sync::oneshot;
 
 use crate::actor::StopReason;
+use crate::call::Carried;
 use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
+use crate::errand::Errand;
 use crate::exit::ExitReason;
 use crate::job::Jobs;
 use crate::mailbox::{Batch, Stop};
@@ -23,8 +27,7 @@ pub(crate) struct Incarnation {
     /// The context of everything that no call stands behind; cancelled when the incarnation ends.
     context: OnceLock<CallContext>,
     ending: AtomicBool,
-    /// The token of what a handler does for a told message on behalf of a call.
-    errand: Mutex<Option<CancelToken>>,
+    pub(crate) errand: Errand,
     pub(crate) jobs: Jobs,
     pub(crate) timers: Timers,
 }
@@ -36,7 +39,7 @@ impl Incarnation {
             number,
             context: OnceLock::new(),
             ending: AtomicBool::new(false),
-            errand: Mutex::new(None),
+            errand: Errand::default(),
             jobs: Jobs::default(),
             timers: Timers::default(),
         })
@@ -50,23 +53,10 @@ impl Incarnation {
         context
     }
 
-    /// Remembers under which token the handler in hand works; cancelled at once if the incarnation ends.
-    pub(crate) fn works_for(&self, token: &CancelToken) {
-        *self.errand.lock() = Some(token.clone());
+    /// Cancels a context that was made while the incarnation ends.
+    pub(crate) fn heed_end(&self, made: &CallContext) {
         if self.ending.load(Ordering::Acquire) {
-            token.cancel();
-        }
-    }
-
-    pub(crate) fn works_for_nobody(&self) {
-        *self.errand.lock() = None;
-    }
-
-    /// Cancels what the handler in hand does for a told message.
-    pub(crate) fn cancel_errand(&self) {
-        let token = self.errand.lock().clone();
-        if let Some(token) = token {
-            token.cancel();
+            made.cancel_token().cancel();
         }
     }
 
@@ -111,9 +101,31 @@ impl Guard {
         }
     }
 
+    /// Takes a message in hand: what it carried becomes the errand of its handler.
+    pub(crate) fn take_up(&mut self, mut envelope: Envelope) {
+        let head = envelope.head_mut();
+        if !matches!(head.carried, Carried::Nothing) {
+            let carried = std::mem::take(&mut head.carried);
+            // SAFETY: the guard belongs to the drain, which calls this between two handlers.
+            unsafe { self.incarnation.errand.begin(carried) };
+        }
+        self.hand = Some(envelope);
+    }
+
+    /// Lets go of the message in hand, whose handler is over or was dropped.
+    pub(crate) fn let_go(&mut self) -> Option<Envelope> {
+        // SAFETY: the guard belongs to the drain, which calls this after a handler, or drops the guard after it.
+        let carried = unsafe { self.incarnation.errand.end() };
+        let mut envelope = self.hand.take()?;
+        if !matches!(carried, Carried::Nothing) {
+            envelope.head_mut().carried = carried;
+        }
+        Some(envelope)
+    }
+
     /// Makes the message in hand a dead letter.
     pub(crate) fn bury_hand(&mut self, reason: DeadReason, panic: Option<Arc<str>>) {
-        if let Some(hand) = self.hand.take() {
+        if let Some(hand) = self.let_go() {
             let slot = &self.incarnation.slot;
             slot.ground.bury(slot.name(), hand.head(), reason, self.kept.take(), panic);
         }

@@ -1,37 +1,37 @@
 //! The way back of one ask.
 
 use std::fmt;
-use std::sync::Arc;
 
 use beluga_core::{Error, Result};
 
-use crate::call::Call;
+use crate::call::Answers;
 
 /// Answers one ask. Dropped unanswered, the caller gets `unknown_outcome`.
 ///
 /// For a tell nobody listens; an error sent there is logged.
 pub struct ReplyPort<R> {
-    call: Option<Arc<Call<R>>>,
+    /// `None` for a told message.
+    answers: Option<Answers<R>>,
     message: &'static str,
 }
 
 impl<R> ReplyPort<R> {
     /// Makes the way back of a told message.
     pub(crate) fn to_nobody(message: &'static str) -> Self {
-        Self { call: None, message }
+        Self { answers: None, message }
     }
 
-    pub(crate) fn to_caller(call: Arc<Call<R>>, message: &'static str) -> Self {
-        Self { call: Some(call), message }
+    pub(crate) fn to_caller(answers: Answers<R>, message: &'static str) -> Self {
+        Self { answers: Some(answers), message }
     }
 
     /// Answers. A caller that left is no error.
-    pub fn send(mut self, outcome: Result<R>) {
-        match self.call.take() {
-            Some(call) => call.answer(outcome),
+    pub fn send(self, outcome: Result<R>) {
+        match self.answers {
+            Some(answers) => answers.put(outcome),
             None => {
                 if let Err(error) = &outcome {
-                    self.log(error);
+                    log(self.message, error);
                 }
             }
         }
@@ -40,28 +40,20 @@ impl<R> ReplyPort<R> {
     /// Returns whether nobody waits for the answer any more; always so for a tell.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.call.as_ref().is_none_or(|call| call.is_left())
+        self.answers.as_ref().is_none_or(Answers::is_left)
     }
 
     /// Answers that the message was not handled; a teller is not told.
-    pub(crate) fn refuse(mut self, error: Error) {
-        if let Some(call) = self.call.take() {
-            call.answer(Err(error));
+    pub(crate) fn refuse(self, error: Error) {
+        if let Some(answers) = self.answers {
+            answers.put(Err(error));
         }
-    }
-
-    #[cold]
-    fn log(&self, error: &Error) {
-        tracing::warn!(message = self.message, %error, "a told message failed");
     }
 }
 
-impl<R> Drop for ReplyPort<R> {
-    fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            call.lose();
-        }
-    }
+#[cold]
+fn log(message: &'static str, error: &Error) {
+    tracing::warn!(message, %error, "a told message failed");
 }
 
 impl<R> fmt::Debug for ReplyPort<R> {

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use crate::call::NEVER_NS;
 use crate::delivery::Resolve;
 use crate::ground::Clock;
+use crate::lock::BriefMutex;
 use crate::{task, time};
 
 /// Over how many locks the table is spread; each thread keeps to one.
@@ -41,7 +42,7 @@ pub(crate) struct Waits {
 /// On cache lines of its own, so that two threads do not slow each other down.
 #[repr(align(128))]
 #[derive(Default)]
-struct Shard(Mutex<Slab<Waiting>>);
+struct Shard(BriefMutex<Slab<Waiting>>);
 
 /// One ask that waits.
 #[derive(Clone)]
@@ -121,7 +122,7 @@ impl Waits {
         self.bell.notify_one();
     }
 
-    fn shard(&self, index: usize) -> &Mutex<Slab<Waiting>> {
+    fn shard(&self, index: usize) -> &BriefMutex<Slab<Waiting>> {
         let [first, ..] = &self.shards;
         &self.shards.get(index).unwrap_or(first).0
     }

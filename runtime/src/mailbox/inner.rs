@@ -90,9 +90,11 @@ impl LaneQueue {
     }
 
     /// Gives back the room of a burst that is over.
-    pub(super) fn shrink(&mut self) {
-        if self.queue.capacity() > ROOM_KEPT && self.queue.is_empty() {
-            self.queue = VecDeque::new();
+    pub(super) fn shrink(&mut self, hands: &mut VecDeque<Envelope>) {
+        for queue in [&mut self.queue, hands] {
+            if queue.capacity() > ROOM_KEPT && queue.is_empty() {
+                *queue = VecDeque::new();
+            }
         }
     }
 }

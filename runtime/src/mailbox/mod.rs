@@ -18,13 +18,12 @@ mod signal;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
 use crate::envelope::Envelope;
 use crate::message::Lane;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU8, BriefGuard, BriefMutex, Ordering};
 
 pub(crate) use inner::Batch;
 use inner::{Door, Inner, Parked};
@@ -58,7 +57,7 @@ pub(crate) enum Refusal {
     Closed,
 }
 
-type Guard<'a> = parking_lot::MutexGuard<'a, Inner>;
+type Guard<'a> = BriefGuard<'a, Inner>;
 
 /// What the drain does next.
 pub(crate) enum Next {
@@ -72,12 +71,12 @@ pub(crate) enum Next {
 
 pub(crate) struct Mailbox {
     hint: AtomicU8,
-    inner: Mutex<Inner>,
+    inner: BriefMutex<Inner>,
 }
 
 impl Mailbox {
     pub(crate) fn new(settings: Lanes) -> Self {
-        Self { hint: AtomicU8::new(0), inner: Mutex::new(Inner::new(settings)) }
+        Self { hint: AtomicU8::new(0), inner: BriefMutex::new(Inner::new(settings)) }
     }
 
     /// Puts an envelope into its lane, or gives it back. `Ok(Some(_))` is a message the overflow policy dropped.
@@ -181,13 +180,11 @@ impl Mailbox {
                 self.lower(SIGNAL, inner.signals.is_empty());
                 return Next::Signal(signal);
             }
-            let urgent = self.take_urgent(&mut inner, &mut freed);
+            let hint = self.hint.load(Ordering::Relaxed);
+            let urgent = if hint & URGENT == 0 { None } else { self.take_urgent(&mut inner, &mut freed) };
             if urgent.is_none() {
                 for lane in [Lane::Normal, Lane::Bulk] {
-                    self.refill(&mut inner, batch, lane);
-                    if !inner.waiters.is_empty() {
-                        self.free_places(&mut inner, lane, &mut freed);
-                    }
+                    self.refill(&mut inner, batch, lane, &mut freed);
                 }
                 if batch.is_empty() && !emptying {
                     inner.park(Parked::Idle, waker);
@@ -375,15 +372,19 @@ impl Mailbox {
         Some(envelope)
     }
 
-    fn refill(&self, inner: &mut Inner, batch: &mut Batch, lane: Lane) {
+    /// Fills the drain's hands from a lane, if they are empty.
+    fn refill(&self, inner: &mut Inner, batch: &mut Batch, lane: Lane, freed: &mut Vec<Waker>) {
         let (places, hands) = (inner.lane(lane), batch.of(lane));
-        if !hands.is_empty() {
+        if !hands.is_empty() || (places.taken == 0 && places.queue.is_empty()) {
             return;
         }
         places.refill(hands);
         self.lower(bit(lane), places.queue.is_empty());
         if hands.is_empty() {
-            places.shrink();
+            places.shrink(hands);
+        }
+        if !inner.waiters.is_empty() {
+            self.free_places(inner, lane, freed);
         }
     }
 

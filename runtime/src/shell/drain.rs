@@ -11,7 +11,6 @@ use beluga_core::Error;
 
 use crate::actor::StopReason;
 use crate::address::Address;
-use crate::call::Carried;
 use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
 use crate::exit::{ChildExit, ExitReason};
@@ -154,7 +153,7 @@ impl Drain {
         if head.keep {
             self.guard.kept = envelope.kept();
         }
-        self.guard.hand = Some(envelope);
+        self.guard.take_up(envelope);
         true
     }
 
@@ -174,7 +173,7 @@ impl Drain {
 
     /// Counts a handled message.
     pub(super) fn done(&mut self) {
-        self.guard.hand = None;
+        drop(self.guard.let_go());
         self.guard.kept = None;
         self.has_served = true;
         let handled = &self.incarnation.slot.stats.handled;
@@ -227,13 +226,7 @@ impl Drain {
     /// Cancels what the handler in hand does for its call, and what no call stands behind.
     pub(super) fn cancel_hand(&mut self) {
         self.incarnation.cancel();
-        self.incarnation.cancel_errand();
-        match self.guard.hand.as_ref().map(|hand| &hand.head().carried) {
-            Some(Carried::Own(context)) => context.cancel_token().cancel(),
-            Some(Carried::Asked(caller)) => caller.token().cancel(),
-            // The token of the call itself is not the handler's to cancel.
-            Some(Carried::For(_) | Carried::Nothing) | None => {}
-        }
+        self.incarnation.errand.cancel();
     }
 
     /// Returns how long a step of the stop may take.

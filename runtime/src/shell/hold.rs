@@ -72,7 +72,7 @@ impl Watch {
         let slot = drain.slot();
         slot.stats.hand_since_ns.store(slot.ground.clock.read(), Ordering::Relaxed);
         *slot.stats.hand_message.lock() = drain.guard.hand.as_ref().map(|hand| hand.head().name);
-        let token = drain.guard.hand.as_ref().and_then(|hand| hand.head().carried.token());
+        let token = drain.incarnation.errand.carried().token();
         Self {
             cancelled: token.map(|token| token.cancelled()),
             patience: limit.map(|limit| (Box::pin(time::sleep(limit)), Why::TimedOut)),

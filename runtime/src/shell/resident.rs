@@ -145,7 +145,6 @@ async fn serve<A: Actor>(
                     First::Panicked(text) => Held::Panicked(text),
                     First::Pending(work) => hold(drain, work, None, true).await,
                 };
-                cx.let_go();
                 if let Err(reason) = conclude(drain, cx, held) {
                     return reason;
                 }
@@ -217,12 +216,7 @@ fn first_poll<'a, A: Actor>(
     nest: &'a mut Nest,
 ) -> First<'a> {
     let hand = &mut drain.guard.hand;
-    let mut dispatch = None;
-    if let Some(envelope) = hand {
-        let head = envelope.head();
-        cx.take_up(&head.carried);
-        dispatch = table.get(usize::from(head.index));
-    }
+    let dispatch = hand.as_ref().and_then(|envelope| table.get(usize::from(envelope.head().index)));
     let waker = &drain.waker;
     let polled = catch_unwind(AssertUnwindSafe(move || {
         // Moved and not borrowed again: the future keeps them.

@@ -1,0 +1,103 @@
+//! A lock for a few instructions: taken with one atomic operation and released with a plain store.
+//!
+//! Taking and releasing a lock that knows its waiters costs two atomic operations; an ask takes five locks, and none for
+//! longer than a queue takes to be pushed or popped. Whoever finds it taken spins for a moment, then lets others run, and
+//! sleeps in the end: its holder was interrupted, and needs a processor to go on.
+//!
+//! Reason for unsafe: the interface of `lock_api`, which makes the guard, asks for it.
+#![allow(unsafe_code)]
+#![allow(clippy::disallowed_methods)] // It waits for a thread that was interrupted, not for time.
+
+use std::hint;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lock_api::{GuardNoSend, RawMutex};
+
+/// A value behind a lock that is held for a few instructions, never across an await and never while other code is called
+/// that may take a lock.
+pub(crate) type BriefMutex<T> = lock_api::Mutex<Brief, T>;
+/// The guard of a [`BriefMutex`].
+pub(crate) type BriefGuard<'a, T> = lock_api::MutexGuard<'a, Brief, T>;
+
+/// How often it looks again at once; about a microsecond.
+const SPINS: u32 = 100;
+/// How often it lets others run before it sleeps.
+const YIELDS: u32 = 100;
+/// How long it sleeps.
+const NAP: Duration = Duration::from_micros(50);
+
+/// The lock itself.
+pub(crate) struct Brief(AtomicBool);
+
+// SAFETY: `try_lock` succeeds for one caller until `unlock`, because it changes false to true in one step; taking acquires
+// what releasing released.
+unsafe impl RawMutex for Brief {
+    #[allow(clippy::declare_interior_mutable_const)] // The interface asks for it.
+    const INIT: Self = Self(AtomicBool::new(false));
+    type GuardMarker = GuardNoSend;
+
+    #[inline]
+    fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_late();
+        }
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Brief {
+    #[cold]
+    fn lock_late(&self) {
+        let mut rounds = 0;
+        loop {
+            while self.0.load(Ordering::Relaxed) {
+                rounds += 1;
+                match rounds {
+                    0..=SPINS => hint::spin_loop(),
+                    _ if rounds <= SPINS + YIELDS => std::thread::yield_now(),
+                    _ => std::thread::sleep(NAP),
+                }
+            }
+            if self.try_lock() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_inside_together() {
+        let count = Arc::new(BriefMutex::new(0_u64));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || {
+                    for _ in 0..20_000 {
+                        let mut count = count.lock();
+                        let seen = *count;
+                        hint::spin_loop();
+                        *count = seen + 1;
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(*count.lock(), 80_000);
+    }
+}
