@@ -1,116 +1,61 @@
-//! What is measured, and how.
+//! How a sample is measured: CPU time per operation, and resident bytes.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::time::{Duration, Instant};
 
-/// One pattern of talking to an actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Workload {
-    /// One producer tells; one thread.
-    Tell,
-    /// Four producers tell; two workers.
-    Tell4,
-    /// One ask after the other; one thread.
-    Ask,
-    /// 64 asks at a time; two workers.
-    Ask64,
-    /// Two actors pass a message back and forth; one thread.
-    Hop,
+use crate::drive::GRAIN;
+
+/// How long a trial must take to tell what an operation costs.
+const TRIAL: Duration = Duration::from_millis(20);
+
+/// The longest trial.
+const TRIAL_OPERATIONS_MAX: u64 = 1 << 24;
+
+/// What part of the operations is done before, unmeasured, to fill tables and caches.
+const WARM_UP_PART: u64 = 20;
+
+/// Returns the CPU nanoseconds per operation.
+pub(crate) async fn cpu_per_operation(operations: u64, work: impl AsyncFn(u64)) -> f64 {
+    work((operations / WARM_UP_PART).next_multiple_of(GRAIN)).await;
+    let before = cpu_ns();
+    work(operations).await;
+    let spent = cpu_ns() - before;
+    spent as f64 / operations as f64
 }
 
-impl Workload {
-    pub(crate) const ALL: [Workload; 5] =
-        [Workload::Tell, Workload::Tell4, Workload::Ask, Workload::Ask64, Workload::Hop];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Workload::Tell => "tell",
-            Workload::Tell4 => "tell4",
-            Workload::Ask => "ask",
-            Workload::Ask64 => "ask64",
-            Workload::Hop => "hop",
+/// Returns roughly how many nanoseconds of wall time an operation takes.
+pub(crate) async fn trial(work: impl AsyncFn(u64)) -> f64 {
+    let mut operations = GRAIN;
+    loop {
+        let before = Instant::now();
+        work(operations).await;
+        let spent = before.elapsed();
+        if spent >= TRIAL || operations >= TRIAL_OPERATIONS_MAX {
+            return spent.as_nanos() as f64 / operations as f64;
         }
-    }
-
-    fn workers(self) -> usize {
-        match self {
-            Workload::Tell4 | Workload::Ask64 => 2,
-            _ => 1,
-        }
-    }
-
-    fn operations(self) -> u64 {
-        match self {
-            Workload::Tell | Workload::Tell4 => 800_000,
-            Workload::Ask | Workload::Ask64 => 256_000,
-            Workload::Hop => 512_000,
-        }
+        operations *= 2;
     }
 }
 
-/// How often and how long.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) repeats: usize,
-    pub(crate) scale: u64,
-}
-
-/// Median and range of one measurement, in nanoseconds per operation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Figure {
-    pub(crate) median: f64,
-    lowest: f64,
-    highest: f64,
-}
-
-impl fmt::Display for Figure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{:.0} ({:.0} to {:.0})", self.median, self.lowest, self.highest))
-    }
-}
-
-/// A peer: does so many operations of a workload and returns when all are done.
-pub(crate) type Peer = fn(Workload, u64) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Measures the peers in turn, so that a change of the machine's mood meets all of them.
-pub(crate) fn measure<const N: usize>(workload: Workload, plan: Plan, peers: [Peer; N]) -> [Figure; N] {
-    let operations = workload.operations() * plan.scale;
-    let mut samples = [(); N].map(|()| Vec::with_capacity(plan.repeats));
-    for _ in 0..plan.repeats {
-        for (peer, samples) in peers.iter().zip(&mut samples) {
-            samples.push(once(workload, operations, *peer));
-        }
-    }
-    samples.map(|mut samples| {
-        samples.sort_by(f64::total_cmp);
-        let at = |index: usize| samples.get(index).copied().unwrap_or(f64::NAN);
-        Figure { median: at(samples.len() / 2), lowest: at(0), highest: at(samples.len().saturating_sub(1)) }
-    })
-}
-
-fn once(workload: Workload, operations: u64, peer: Peer) -> f64 {
-    let runtime = match workload.workers() {
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        workers => tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
-    };
-    let Ok(runtime) = runtime else { return f64::NAN };
-    runtime.block_on(async {
-        tokio::spawn(peer(workload, operations / 20)).await.unwrap_or_default();
-        let before = cpu_ns();
-        tokio::spawn(peer(workload, operations)).await.unwrap_or_default();
-        let spent = cpu_ns() - before;
-        spent as f64 / operations as f64
-    })
-}
-
-/// Returns the CPU time of all threads of this process. A running thread's share is as old as the last scheduler tick
-/// (4 ms at most), so a run must take much longer.
+/// Returns the CPU time of all threads of this process. The reading thread gives up the processor first, which brings its
+/// own account up to date, and the others wait by then. The share of a thread that does run is as old as the last scheduler
+/// tick (4 ms at most), so a run must take much longer. Of a thread that has ended nothing is counted: none ends in between.
 fn cpu_ns() -> u64 {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    std::thread::yield_now();
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads");
     let spent = |task: std::fs::DirEntry| {
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         text.split_whitespace().next()?.parse::<u64>().ok()
     };
     tasks.filter_map(Result::ok).filter_map(spent).sum()
+}
+
+/// Returns the bytes of memory the process holds.
+///
+/// The resident set is what an actor really costs: the allocator's overhead and its unused room are in it. It is exact here,
+/// unlike in `statm`, and reading it costs the timed cases nothing, unlike an allocator that counts.
+pub(crate) fn resident_bytes() -> u64 {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux sums up memory maps");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("it has a line of the resident set");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
+    kibibytes * 1024
 }
