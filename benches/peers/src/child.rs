@@ -9,7 +9,9 @@ use crate::beluga::{self, Beluga, Contextual};
 use crate::case::{Case, System, Work};
 use crate::drive::drive;
 use crate::peer::Peer;
-use crate::peers::{Actix, Bounded, Kameo, Mpsc, Ractor, Unbounded};
+#[cfg(feature = "actix")]
+use crate::peers::Actix;
+use crate::peers::{Bounded, Kameo, Mpsc, Ractor, Unbounded};
 use crate::{meter, restart};
 
 /// The first word of a child's command line.
@@ -74,7 +76,13 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         (System::MpscUnbounded, _) => on_tokio(job, |job| sample(job, Mpsc::<Unbounded>::default())),
         (System::Ractor, _) => on_tokio(job, |job| sample(job, Ractor)),
         (System::Kameo, _) => on_tokio(job, |job| sample(job, Kameo)),
+        #[cfg(feature = "actix")]
         (System::Actix, _) => Actix::enter(job.workers, |actix| sample(job, actix)),
+        #[cfg(not(feature = "actix"))]
+        (System::Actix, _) => {
+            eprintln!("this binary is built without actix");
+            ExitCode::from(2)
+        }
         (System::Beluga, "tell_context") => on_tokio(job, async |job| sample(job, Contextual::new()).await),
         (System::Beluga, "passivated_bytes") => on_tokio(job, async |_| beluga::passivated_bytes().await),
         (System::Beluga, "hop_span") => on_tokio(job, async |job| timed(job, async |n| beluga::hop_spans(n)).await),

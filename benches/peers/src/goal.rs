@@ -78,3 +78,39 @@ impl fmt::Display for Goal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{CASES, Case};
+    use crate::plan::Figure;
+
+    fn rows(figure: impl Fn(&Case, System) -> f64) -> Vec<Row> {
+        let each =
+            |case: &'static Case| case.workers.iter().flat_map(|workers| case.systems.iter().map(|s| (*s, *workers)));
+        let all = CASES.iter().flat_map(|case| each(case).map(move |(system, workers)| (case, system, workers)));
+        let figure = |case, system| Figure::of(vec![figure(case, system)]).unwrap();
+        all.map(|(case, system, workers)| Row { case, system, workers, figure: figure(case, system) }).collect()
+    }
+
+    #[test]
+    fn every_goal_is_about_something_that_is_measured() {
+        let rows = rows(|_, _| 10.0);
+        for goal in &GOALS {
+            assert!(goal.check(&rows).is_some(), "{goal}");
+            assert!(goal.check(&[]).is_none(), "{goal}");
+        }
+    }
+
+    #[test]
+    fn a_goal_is_met_up_to_its_bound() {
+        let system = |beluga| move |_: &Case, system| if system == System::Beluga { beluga } else { 100.0 };
+        let half = times("tell", 1, 0.5, System::Ractor);
+        assert_eq!(half.check(&rows(system(50.0))), Some(("0.50".to_owned(), true)));
+        assert_eq!(half.check(&rows(system(51.0))), Some(("0.51".to_owned(), false)));
+        let more = Goal { case: "tell_context", workers: 1, bound: Bound::MoreThan(15.0, "tell") };
+        let costs = |extra| move |case: &Case, _| if case.name == "tell_context" { 80.0 + extra } else { 80.0 };
+        assert_eq!(more.check(&rows(costs(15.0))), Some(("15.0 ns".to_owned(), true)));
+        assert_eq!(more.check(&rows(costs(16.0))), Some(("16.0 ns".to_owned(), false)));
+    }
+}

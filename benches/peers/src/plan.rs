@@ -119,10 +119,16 @@ impl Round {
     }
 }
 
+/// What the binary that measures actix is called. It stands beside this one.
+const WITH_ACTIX: &str = "beluga-peers-actix";
+
 /// Lets a child take one sample.
 fn take(job: Job) -> Option<f64> {
-    let output = std::env::current_exe()
-        .and_then(|program| Command::new(program).args(job.words()).stderr(Stdio::inherit()).output());
+    let program = std::env::current_exe().map(|this| match job.system {
+        System::Actix => this.with_file_name(WITH_ACTIX),
+        _ => this,
+    });
+    let output = program.and_then(|program| Command::new(program).args(job.words()).stderr(Stdio::inherit()).output());
     let figure = output.ok().filter(|output| output.status.success());
     let figure = figure.and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse().ok());
     if figure.is_none() {
@@ -132,7 +138,7 @@ fn take(job: Job) -> Option<f64> {
 }
 
 impl Figure {
-    fn of(mut samples: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut samples: Vec<f64>) -> Option<Self> {
         samples.sort_by(f64::total_cmp);
         let median = *samples.get(samples.len() / 2)?;
         Some(Self { median, lowest: *samples.first()?, highest: *samples.last()? })
@@ -144,5 +150,23 @@ impl fmt::Display for Figure {
         let Self { median, lowest, highest } = self;
         let digits = usize::from(*median < 20.0);
         write!(f, "{median:.digits$} ({lowest:.digits$} to {highest:.digits$})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_the_median_with_its_range() {
+        let figure = Figure::of(vec![30.0, 100.0, 20.0]).unwrap();
+        assert_eq!(figure.to_string(), "30 (20 to 100)");
+        assert_eq!(Figure::of(vec![2.5]).unwrap().to_string(), "2.5 (2.5 to 2.5)");
+        assert!(Figure::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn operations_come_in_even_shares_and_never_as_none() {
+        assert_eq!([1000.0, 256.0, 3.0, -1.0, f64::NAN].map(grains), [768, 256, 256, 256, 256]);
     }
 }

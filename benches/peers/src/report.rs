@@ -11,8 +11,8 @@ const HEAD: &str = "# Beluga's kernel beside its peers
 
 Written by `benches/peers/run`. One run on one machine; compare only inside it. Medians of interleaved repeats, lowest and
 highest in brackets. CPU time is that of all threads of the process. Every sample is a process of its own, and all systems of
-a case do the same number of operations. Built with the profile `bench`: release with thin link-time optimisation. All systems
-share one tokio, with its feature `parking_lot`, which actix-rt turns on.
+a case do the same number of operations. Built with the profile `bench`: release with thin link-time optimisation. Actix has a
+binary of its own, as actix-rt turns on tokio's feature `parking_lot`, which changes what others cost at two workers.
 ";
 
 /// Returns the report in Markdown.
