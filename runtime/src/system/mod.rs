@@ -259,7 +259,11 @@ impl Drop for Unstarted {
     fn drop(&mut self) {
         if let Some(slot) = self.0.take() {
             slot.request_stop(false);
-            slot.terminate(&ExitReason::Stopped);
+            // An incarnation that lives hears the stop, and its supervisor sees to the rest: terminated under it, the
+            // slot would forget the stop and the incarnation would stay for ever.
+            if !slot.is_alive() {
+                slot.terminate(&ExitReason::Stopped);
+            }
         }
     }
 }

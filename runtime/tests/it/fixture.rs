@@ -465,6 +465,29 @@ impl Actor for Slow {
     }
 }
 
+/// Starts after a while, and does not heed cancellation meanwhile.
+pub(crate) struct Late {
+    pub after: Duration,
+    pub journal: Journal,
+}
+
+impl Actor for Late {
+    type Protocol = Silent;
+    const KIND: &'static str = "late";
+
+    async fn started(&mut self, _cx: &mut Cx<Self>) -> Result<()> {
+        beluga_runtime::time::sleep(self.after).await;
+        self.journal.note("started");
+        Ok(())
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.journal.note("dropped");
+    }
+}
+
 #[derive(Message)]
 #[message(name = "watcher.watch")]
 pub(crate) struct Watch(pub Address);

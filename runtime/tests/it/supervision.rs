@@ -188,6 +188,23 @@ fn a_child_that_cannot_start_is_the_spawners_error() {
 }
 
 #[test]
+fn a_spawn_that_is_given_up_leaves_no_actor_behind() {
+    testkit::run(5, |system| async move {
+        let journal = Journal::default();
+        let own = journal.clone();
+        let spec = Spec::new("late", move || Late { after: Duration::from_secs(1), journal: own.clone() });
+        let given_up = time::timeout(Duration::from_millis(500), system.spawn_with(spec)).await;
+        assert!(given_up.is_err(), "it had not started yet");
+        let taken = system.spawn("late", Counter::default).await;
+        assert_eq!(taken.unwrap_err().code(), Code::Conflict, "the value still lives under its name");
+        time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(journal.read(), ["started", "dropped"]);
+        system.spawn("late", Counter::default).await.unwrap();
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn a_parent_learns_of_the_exit_and_what_was_done() {
     testkit::run(5, |system| async move {
         let journal = Journal::default();
