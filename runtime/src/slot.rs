@@ -4,8 +4,12 @@
 //! Life of the `life` lock: whoever changes whether an incarnation lives, or what is to become of the slot, holds it, so
 //! a stop either reaches the living incarnation or the supervisor that would build the next one.
 
+#[cfg(test)]
+mod tests;
+
 use std::any::TypeId;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -264,11 +268,12 @@ impl Slot {
         self.stop_with(Fate::Terminate, Stop { reason: StopReason::Requested, drain, deadline: None });
     }
 
-    /// Tells the living incarnation to stop; without one, tells the supervisor if the slot is to end.
-    pub(crate) fn stop_with(self: &Arc<Self>, fate: Fate, stop: Stop) {
+    /// Tells the living incarnation to stop; without one, tells the supervisor if the slot is to end. Returns the number
+    /// of the incarnation that was meant.
+    pub(crate) fn stop_with(self: &Arc<Self>, fate: Fate, stop: Stop) -> u32 {
         let life = &mut *self.life.lock();
         if life.phase == Phase::Gone {
-            return;
+            return life.number;
         }
         if life.fate != Fate::Terminate {
             life.fate = fate;
@@ -283,6 +288,7 @@ impl Slot {
         {
             parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), ExitReason::Stopped));
         }
+        life.number
     }
 
     /// Shuts the door if the actor is idle, so that its incarnation ends; the decision and the shutting are one step.
@@ -297,7 +303,13 @@ impl Slot {
 
     /// Drops the incarnation at its next await. Returns whether there is one.
     pub(crate) fn kill(&self) -> bool {
-        let cell = self.life.lock().cell.clone();
+        self.kill_if(|_| true)
+    }
+
+    fn kill_if(&self, meant: impl FnOnce(&Life) -> bool) -> bool {
+        let life = self.life.lock();
+        let cell = if meant(&life) { life.cell.clone() } else { None };
+        drop(life);
         cell.map(|cell| cell.kill()).is_some()
     }
 
@@ -396,43 +408,50 @@ impl Slot {
         self.watchers.lock().retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher)));
     }
 
-    async fn wait_until(&self, reached: impl Fn(Phase) -> bool) {
+    async fn wait_until(&self, reached: impl Fn(&Life) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Registered before the look, so a change in between is not missed.
             changed.as_mut().enable();
-            if reached(self.phase()) {
+            if reached(&self.life.lock()) {
                 return;
             }
             changed.await;
         }
     }
 
-    /// Waits until no incarnation lives.
-    pub(crate) async fn wait_down(&self) {
-        self.wait_until(|phase| matches!(phase, Phase::Down | Phase::Gated | Phase::Gone)).await;
+    /// Waits until an incarnation has ended; the next one may live already when the waiter looks.
+    async fn wait_ended(&self, number: u32) {
+        self.wait_until(|life| life.number != number || !life.is_alive()).await;
     }
 
     pub(crate) async fn wait_gone(&self) {
-        self.wait_until(|phase| phase == Phase::Gone).await;
+        self.wait_until(|life| life.phase == Phase::Gone).await;
     }
 
-    /// Ends the slot as its parent does: stop, wait, kill what does not listen. Returns whether it went without a kill.
-    pub(crate) async fn end(self: &Arc<Self>, fate: Fate, stop: Stop) -> bool {
-        self.stop_with(fate, stop);
+    /// Ends the living incarnation as its parent does: stop, wait, kill what does not listen. Gives whether it went
+    /// without a kill.
+    ///
+    /// The stop is said at once, also if the future is polled late, and nothing of it reaches a later incarnation.
+    pub(crate) fn end(self: &Arc<Self>, fate: Fate, stop: Stop) -> impl Future<Output = bool> + use<> {
+        let number = self.stop_with(fate, stop);
+        Arc::clone(self).ended(number, stop)
+    }
+
+    async fn ended(self: Arc<Self>, number: u32, stop: Stop) -> bool {
         // Its own steps are bounded each: hand, jobs, goodbye; children add theirs, so the bound doubles as a backstop.
         let patience = self.settings.graces.stop.saturating_mul(4) + self.settings.graces.cancel;
         let patience = match stop.deadline {
             Some(deadline) => deadline.saturating_duration_since(time::now()).min(patience),
             None => patience,
         };
-        if time::timeout(patience, self.wait_down()).await.is_ok() {
+        if time::timeout(patience, self.wait_ended(number)).await.is_ok() {
             return true;
         }
         self.ground.count_kill();
-        self.kill();
-        if time::timeout(KILL_WAIT, self.wait_down()).await.is_err() {
+        self.kill_if(|life| life.number == number);
+        if time::timeout(KILL_WAIT, self.wait_ended(number)).await.is_err() {
             tracing::error!(actor = %self.name, "an actor blocks its thread and could not be killed");
         }
         false

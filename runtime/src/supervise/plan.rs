@@ -62,11 +62,8 @@ impl Plan {
                     _ if *asked => return,
                     _ => {
                         *asked = true;
-                        let child = Arc::clone(child);
-                        drop(task::spawn("recycle", async move {
-                            let stop = Stop { reason: StopReason::Restart, drain: false, deadline: None };
-                            child.end(Fate::Recycle, stop).await;
-                        }));
+                        let stop = Stop { reason: StopReason::Restart, drain: false, deadline: None };
+                        drop(task::spawn("recycle", child.end(Fate::Recycle, stop)));
                         return;
                     }
                 },
