@@ -193,6 +193,11 @@ impl Slot {
         self.phase() == Phase::Gone
     }
 
+    /// Returns whether the end for good has begun: what is entered from now on for this slot, nobody removes.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.life.lock().ended
+    }
+
     /// Returns whether no incarnation will follow the one that ends.
     pub(crate) fn ends_for_good(&self) -> bool {
         let life = self.life.lock();

@@ -2,12 +2,15 @@
 
 use std::task::Poll;
 
+use beluga_core::Code;
 use futures_util::poll;
 
 use super::*;
 use crate::actor::Actor;
 use crate::protocol::Silent;
-use crate::testkit;
+use crate::reference::Ref;
+use crate::spec::Spec;
+use crate::{task, testkit};
 
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -41,6 +44,31 @@ fn an_end_of_one_incarnation_never_touches_the_next() {
         settle().await;
         assert_eq!((slot.phase(), slot.life.lock().number), (Phase::Running, 2));
         assert_eq!((ended, system.ground().killed()), (Poll::Ready(true), 0));
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn whoever_joins_while_the_actor_ends_leaves_no_membership_behind() {
+    testkit::run(1, |system| async move {
+        let root = system.root_address().unwrap().0;
+        let Spec { recipe, settings, .. } = Spec::<Silent>::new("idler", || Idler);
+        let slot = Slot::new(system.ground(), Some(&root), Arc::from("idler"), recipe, settings);
+        system.ground().enter(&slot).unwrap();
+        let actor: Ref<Silent> = Ref::to_slot(Arc::clone(&slot));
+        // The end stands between leaving its groups and being gone.
+        let held = root.children.lock();
+        let ending = Arc::clone(&slot);
+        let thread = task::spawn_thread("ending", move || ending.terminate(&ExitReason::Stopped)).unwrap();
+        while system.find("idler").is_some() {
+            std::thread::yield_now();
+        }
+        let refused = system.join("group", &actor).unwrap_err();
+        assert_eq!(refused.code(), Code::NotSent);
+        drop(held);
+        thread.join().unwrap();
+        assert!(system.members::<Silent>("group").is_empty());
+        assert!(system.ground().groups.list().is_empty());
         system.shutdown(GRACE).await.unwrap();
     });
 }

@@ -19,7 +19,7 @@ impl System {
     pub fn join<P: Protocol>(&self, group: &str, actor: &Ref<P>) -> Result<bool> {
         let slot = actor.address()?.0;
         let joined = self.ground().groups.join(group, slot.id(), Arc::downgrade(&slot))?;
-        if slot.is_gone() {
+        if slot.has_ended() {
             self.ground().groups.leave_all(&slot.id());
             return Err(slot.refusal_gone());
         }
@@ -63,7 +63,7 @@ impl System {
             Some(slot) => Ref::<P>::to_slot(slot).try_tell(message),
             None => Err(beluga_core::Error::not_sent("the subscriber is gone")),
         })?;
-        if slot.is_gone() {
+        if slot.has_ended() {
             self.ground().topics.unsubscribe_all(&slot.id());
             return Err(slot.refusal_gone());
         }
