@@ -115,7 +115,7 @@ impl Drain {
             let life = child.life.lock();
             life.number == number && matches!(life.phase, Phase::Down | Phase::Gated) && life.fate == Fate::Live
         };
-        if due && self.is_child(child) && self.ending.is_none() {
+        if due && self.is_child(child) && !self.is_over() {
             self.restart(child, Duration::ZERO);
             self.advance();
         }
@@ -140,8 +140,9 @@ impl Drain {
         }
     }
 
+    /// Goes on with the plan. Also while this actor drains: the messages it has accepted may need its children.
     fn advance(&mut self) {
-        if self.ending.is_none() {
+        if !self.is_over() {
             self.plan.advance();
         }
     }

@@ -59,6 +59,35 @@ fn rest_for_one_takes_the_younger_ones_along() {
 }
 
 #[test]
+fn a_parent_that_drains_still_rebuilds_its_children() {
+    testkit::run(5, |system| async move {
+        for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
+            let journal = Journal::default();
+            let spec = named("parent", &journal).strategy(strategy).stop_grace(Duration::from_secs(60));
+            let parent = system.spawn_with(spec).await.unwrap();
+            let address = parent.address().unwrap();
+            let mut children = Vec::new();
+            for name in ["a", "b"] {
+                children.push(system.spawn_under(&address, named(name, &journal).backoff(STEADY)).await.unwrap());
+            }
+            parent.tell(Wait(Duration::from_secs(30))).await.unwrap();
+            settle().await;
+            parent.drain();
+            // The first restart comes at once, the second after a back-off.
+            for _ in 0..2 {
+                assert!(kill(&system, "parent/a"));
+                for child in &children {
+                    let answer = child.ask(Total).within(Duration::from_secs(5)).await;
+                    assert_eq!(answer.unwrap(), 0, "{strategy:?}: what it accepted may need {child:?}");
+                }
+            }
+            address.gone().await;
+        }
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn stop_order_is_the_reverse_of_start_order() {
     testkit::run(5, |system| async move {
         let journal = Journal::default();
