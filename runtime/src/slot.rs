@@ -444,9 +444,17 @@ impl Slot {
         Arc::clone(self).ended(number, stop)
     }
 
+    /// Returns how long an end may take at most. Its own steps are bounded each (hand, jobs, goodbye), and its children end
+    /// before it, one after the other.
+    fn patience(&self) -> Duration {
+        let graces = self.settings.graces;
+        let own = graces.stop.saturating_mul(4).saturating_add(graces.cancel);
+        let children = self.children.lock().list.clone();
+        children.iter().fold(own, |sum, child| sum.saturating_add(child.patience()))
+    }
+
     async fn ended(self: Arc<Self>, number: u32, stop: Stop) -> bool {
-        // Its own steps are bounded each: hand, jobs, goodbye; children add theirs, so the bound doubles as a backstop.
-        let patience = self.settings.graces.stop.saturating_mul(4) + self.settings.graces.cancel;
+        let patience = self.patience();
         let patience = match stop.deadline {
             Some(deadline) => deadline.saturating_duration_since(time::now()).min(patience),
             None => patience,

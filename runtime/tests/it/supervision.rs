@@ -106,6 +106,23 @@ fn stop_order_is_the_reverse_of_start_order() {
 }
 
 #[test]
+fn a_shutdown_waits_as_long_as_its_grace_for_those_who_stop_in_order() {
+    testkit::run(5, |system| async move {
+        let parent = system.spawn("parent", Counter::default).await.unwrap();
+        for n in 0..10 {
+            // Each takes its time with what it has in hand, and keeps within its own grace.
+            let spec = Spec::new(format!("child-{n}"), Counter::default).stop_grace(Duration::from_secs(5));
+            let child = system.spawn_under(&parent.address().unwrap(), spec).await.unwrap();
+            child.tell(Wait(Duration::from_secs(55))).await.unwrap();
+        }
+        time::sleep(Duration::from_secs(1)).await;
+        let before = time::now();
+        system.shutdown(Duration::from_secs(120)).await.unwrap();
+        assert!(time::now() - before > Duration::from_secs(30));
+    });
+}
+
+#[test]
 fn child_kinds_decide_who_comes_back() {
     quiet_panics();
     testkit::run(5, |system| async move {
