@@ -320,7 +320,7 @@ impl Slot {
 
     /// The guard's last act: no incarnation lives any more, and the supervisor learns how it ended.
     pub(crate) fn incarnation_ended(self: &Arc<Self>, reason: ExitReason) {
-        {
+        let given_up = {
             let mut life = self.life.lock();
             if life.phase != Phase::Gone {
                 life.phase = Phase::Down;
@@ -329,6 +329,11 @@ impl Slot {
             life.incarnation = None;
             // What was said to that incarnation does not concern the next one.
             self.mailbox.clear_signals();
+            life.ended
+        };
+        if given_up {
+            // It could not be killed in time; what its drain held came back into a mailbox that was emptied before.
+            self.bury_rest();
         }
         self.stats.hand_since_ns.store(0, Ordering::Relaxed);
         // After a kill the source may still hold what the value held.
@@ -352,9 +357,7 @@ impl Slot {
             life.fate = Fate::Terminate;
         }
         self.mailbox.close();
-        for envelope in self.mailbox.empty() {
-            self.bury(envelope, DeadReason::Stopped, self.refusal_gone());
-        }
+        self.bury_rest();
         drop(self.recipe.lock().take());
         // Those that rested for an incarnation that will not come.
         let resting = self.children.lock().list.clone();
@@ -475,6 +478,13 @@ impl Slot {
         let kept = if envelope.head().keep { envelope.kept() } else { None };
         self.ground.bury(&self.name, envelope.head(), reason, kept, None);
         envelope.refuse(answer);
+    }
+
+    /// Does that to everything that still waits. The door must be shut.
+    fn bury_rest(&self) {
+        for envelope in self.mailbox.empty() {
+            self.bury(envelope, DeadReason::Stopped, self.refusal_gone());
+        }
     }
 
     pub(crate) fn refusal_gone(&self) -> Error {

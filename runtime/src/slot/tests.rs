@@ -6,7 +6,8 @@ use beluga_core::Code;
 use futures_util::poll;
 
 use super::*;
-use crate::actor::Actor;
+use crate::actor::{Actor, Handler};
+use crate::cx::Cx;
 use crate::protocol::Silent;
 use crate::reference::Ref;
 use crate::spec::Spec;
@@ -19,6 +20,25 @@ struct Idler;
 impl Actor for Idler {
     type Protocol = Silent;
     const KIND: &'static str = "idler";
+}
+
+#[derive(crate::Message)]
+#[message(name = "sleeper.sleep")]
+struct Sleep;
+
+crate::protocol!(SleeperProtocol: Sleep);
+
+struct Sleeper;
+
+impl Actor for Sleeper {
+    type Protocol = SleeperProtocol;
+    const KIND: &'static str = "sleeper";
+}
+
+impl Handler<Sleep> for Sleeper {
+    async fn handle(&mut self, _: Sleep, _cx: &mut Cx<Self>) -> Result<()> {
+        std::future::pending().await
+    }
 }
 
 async fn settle() {
@@ -69,6 +89,30 @@ fn whoever_joins_while_the_actor_ends_leaves_no_membership_behind() {
         thread.join().unwrap();
         assert!(system.members::<Silent>("group").is_empty());
         assert!(system.ground().groups.list().is_empty());
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_drain_held_when_its_slot_was_given_up_is_answered() {
+    testkit::run(1, |system| async move {
+        let sleeper = system.spawn("sleeper", || Sleeper).await.unwrap();
+        let asks: Vec<_> = (0..3).map(|_| task::spawn("test", sleeper.ask(Sleep))).collect();
+        settle().await;
+        // As for an actor that blocks its thread: given up while its drain has messages in hand, and back too late.
+        let slot = sleeper.address().unwrap().0;
+        slot.terminate(&ExitReason::Stopped);
+        assert!(slot.kill());
+        settle().await;
+        let before = time::now();
+        let mut codes = Vec::new();
+        for ask in asks {
+            codes.push(ask.await.unwrap().unwrap_err().code());
+        }
+        assert_eq!(codes, [Code::UnknownOutcome, Code::NotSent, Code::NotSent]);
+        assert_eq!(time::now(), before, "nobody waits for a deadline");
+        let letters = system.dead_letters();
+        assert_eq!((letters.count(DeadReason::Abandoned), letters.count(DeadReason::Stopped)), (1, 2));
         system.shutdown(GRACE).await.unwrap();
     });
 }
