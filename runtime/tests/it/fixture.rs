@@ -274,6 +274,9 @@ pub(crate) struct Bulk(pub u64);
 
 protocol!(pub(crate) MixedProtocol: Control, Interrupt, Normal, Bulk);
 
+/// The number a [`Mixed`] panics on.
+pub(crate) const POISON: u64 = u64::MAX;
+
 /// Notes what it gets in which lane.
 pub(crate) struct Mixed(pub Journal);
 
@@ -283,9 +286,10 @@ impl Actor for Mixed {
 }
 
 macro_rules! noted {
-    ($($message:pat => $kind:ty, $text:expr;)*) => {$(
+    ($($message:pat => $kind:ty, $text:expr $(, but $number:ident)?;)*) => {$(
         impl Handler<$kind> for Mixed {
             async fn handle(&mut self, $message: $kind, _cx: &mut Cx<Self>) -> Result<()> {
+                $(assert_ne!($number, POISON, "poison");)?
                 self.0.note($text);
                 Ok(())
             }
@@ -296,7 +300,7 @@ macro_rules! noted {
 noted! {
     Control => Control, "control";
     Interrupt => Interrupt, "interrupt";
-    Normal(n) => Normal, format!("normal {n}");
+    Normal(n) => Normal, format!("normal {n}"), but n;
     Bulk(n) => Bulk, format!("bulk {n}");
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use beluga_core::{CallContext, Code};
 use beluga_runtime::task;
-use beluga_runtime::testkit::{self, kill};
-use beluga_runtime::{DeadReason, Lane, Overflow, Spec, time};
+use beluga_runtime::testkit::{self, kill, quiet_panics};
+use beluga_runtime::{Backoff, DeadReason, Intensity, Lane, Overflow, Spec, time};
 use futures_util::future::join_all;
 
 use crate::fixture::*;
@@ -125,6 +125,39 @@ fn a_full_lane_that_drops_the_oldest_keeps_the_newest() {
         time::sleep(Duration::from_secs(2)).await;
         assert_eq!(journal.read(), ["waited", "3", "4", "5", "6"]);
         assert_eq!(system.dead_letters().count(DeadReason::Overflow), 2);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn crashes_do_not_widen_a_lane_that_drops_the_oldest() {
+    quiet_panics();
+    testkit::run(2, |system| async move {
+        let journal = Journal::default();
+        let own = journal.clone();
+        let spec = Spec::new("mixed", move || Mixed(own.clone()))
+            .lane(Lane::Bulk, 2, Overflow::DropOldest)
+            .intensity(Intensity { max_restarts: 1000, window: Duration::from_secs(1) })
+            .backoff(Backoff { initial: Duration::ZERO, ..Backoff::default() });
+        let actor = system.spawn_with(spec).await.unwrap();
+        for _ in 0..10 {
+            // The crash finds a message of bulk in the drain's hands.
+            testkit::pause(&system, "mixed");
+            actor.tell(Normal(POISON)).await.unwrap();
+            actor.tell(Bulk(0)).await.unwrap();
+            testkit::resume(&system, "mixed");
+            settle().await;
+        }
+        assert_eq!(system.snapshot().unwrap().find("mixed").unwrap().restarts, 10);
+        journal.clear();
+        testkit::pause(&system, "mixed");
+        for n in 1..=6 {
+            actor.tell(Bulk(n)).await.unwrap();
+        }
+        assert_eq!(system.snapshot().unwrap().find("mixed").unwrap().lanes.bulk, 2);
+        testkit::resume(&system, "mixed");
+        settle().await;
+        assert_eq!(journal.read(), ["bulk 5", "bulk 6"]);
         system.shutdown(GRACE).await.unwrap();
     });
 }
