@@ -113,6 +113,8 @@ impl Mailbox {
         inner.lane(lane).queue.push_back(envelope);
         self.raise(bit(lane));
         if inner.parked == Parked::Idle {
+            // The sender has read the clock for it. Nobody has for a drain that is woken otherwise.
+            self.raise(BUSY);
             self.wake(inner);
         }
         Ok(dropped)
@@ -125,7 +127,6 @@ impl Mailbox {
             return;
         }
         inner.parked = Parked::Running;
-        self.raise(BUSY);
         let waker = inner.waker.clone();
         drop(inner);
         if let Some(waker) = waker {

@@ -42,13 +42,15 @@ pub(super) async fn hold(drain: &mut Drain, mut work: Placed<'_>, limit: Option<
         if drain.slot().mailbox.is_paused() && drain.slot().mailbox.park_awaiting(&drain.guard.batch, cx.waker()) {
             return Poll::Pending;
         }
-        if !std::mem::take(&mut polled)
-            && let Poll::Ready(outcome) = work.poll(cx)
-        {
-            return Poll::Ready(match outcome {
-                Ok(()) => Held::Done,
-                Err(panic) => Held::Panicked(task::panic_text(panic.as_ref())),
-            });
+        if !std::mem::take(&mut polled) {
+            // It waited, nobody knows for how long, and what it sends now is timed by the last reading.
+            drain.slot().ground.clock.read();
+            if let Poll::Ready(outcome) = work.poll(cx) {
+                return Poll::Ready(match outcome {
+                    Ok(()) => Held::Done,
+                    Err(panic) => Held::Panicked(task::panic_text(panic.as_ref())),
+                });
+            }
         }
         watch.get_or_insert_with(|| Box::new(Watch::new(drain, limit))).poll(drain, cx).map(Held::Dropped)
     })

@@ -469,6 +469,31 @@ impl Actor for Slow {
     }
 }
 
+/// Takes 3 s to start and 3 s to hear of a child's end, and notes both and the news it gets.
+pub(crate) struct Sluggish(pub Journal);
+
+impl Actor for Sluggish {
+    type Protocol = NewsProtocol;
+    const KIND: &'static str = "sluggish";
+
+    async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+        self.0.note("started");
+        cx.sleep(Duration::from_secs(3)).await
+    }
+
+    async fn child_exited(&mut self, _exit: ChildExit, cx: &mut Cx<Self>) {
+        self.0.note("heard");
+        drop(cx.sleep(Duration::from_secs(3)).await);
+    }
+}
+
+impl Handler<News> for Sluggish {
+    async fn handle(&mut self, News(n): News, _cx: &mut Cx<Self>) -> Result<()> {
+        self.0.note(format!("news {n}"));
+        Ok(())
+    }
+}
+
 /// Starts after a while, and does not heed cancellation meanwhile.
 pub(crate) struct Late {
     pub after: Duration,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use beluga_core::{CallContext, Code};
 use beluga_runtime::task;
 use beluga_runtime::testkit::{self, kill, quiet_panics};
-use beluga_runtime::{Backoff, DeadReason, Intensity, Lane, Overflow, Spec, time};
+use beluga_runtime::{Backoff, DeadReason, Intensity, Lane, Overflow, Restart, Spec, time};
 use futures_util::future::join_all;
 
 use crate::fixture::*;
@@ -200,6 +200,33 @@ fn an_expired_message_never_runs() {
         assert_eq!(counter.ask(Add(4)).await.unwrap(), 4);
         assert_eq!(journal.read(), ["waited", "4"]);
         assert_eq!(system.dead_letters().count(DeadReason::Expired), 3);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_message_that_expired_while_its_actor_was_busy_with_itself_never_runs() {
+    testkit::run(2, |system| async move {
+        let journal = Journal::default();
+        let own = journal.clone();
+        let parent = system.spawn("sluggish", move || Sluggish(own.clone())).await.unwrap();
+        let restart = Restart::Temporary;
+        let child = Spec::new("child", Counter::default).restart(restart);
+        system.spawn_under(&parent.address().unwrap(), child).await.unwrap();
+        // Told while it starts anew, then while it hears of its child's end; both take 3 s.
+        for path in ["sluggish", "sluggish/child"] {
+            assert!(kill(&system, path));
+            settle().await;
+            let context = CallContext::new().with_timeout(time::now(), Duration::from_secs(1));
+            parent.tell_with(News(1), &context).await.unwrap();
+            time::sleep(Duration::from_secs(10)).await;
+            if path == "sluggish" {
+                let child = Spec::new("child", Counter::default).restart(restart);
+                system.spawn_under(&parent.address().unwrap(), child).await.unwrap();
+            }
+        }
+        assert_eq!(journal.read(), ["started", "started", "heard"]);
+        assert_eq!(system.dead_letters().count(DeadReason::Expired), 2);
         system.shutdown(GRACE).await.unwrap();
     });
 }

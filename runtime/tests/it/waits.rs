@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use beluga_core::{Code, Result};
-use beluga_runtime::{Actor, Cx, Handler, Message, Ref, System, protocol, task, testkit, time};
+use beluga_runtime::testkit::quiet_panics;
+use beluga_runtime::{Actor, Backoff, Cx, Handler, Message, Ref, Spec, System, protocol, task, testkit, time};
 
 use crate::fixture::*;
 
@@ -21,7 +22,17 @@ struct Chain(Vec<usize>);
 #[message(name = "peer.background")]
 struct Background(Vec<usize>);
 
-protocol!(PeerProtocol: Know, Chain, Background);
+/// Sleeps.
+#[derive(Message)]
+#[message(name = "peer.nap")]
+struct Nap(Duration);
+
+/// Sleeps, then asks the peer of that index to sleep for a second, on nobody's behalf.
+#[derive(Message)]
+#[message(name = "peer.ask_late")]
+struct AskLate(Duration, usize);
+
+protocol!(PeerProtocol: Know, Chain, Background, Nap, AskLate);
 
 #[derive(Default)]
 struct Peer {
@@ -54,6 +65,19 @@ impl Handler<Background> for Peer {
             next.ask(Background(path)).with_context(job.context()).await
         }));
         Ok(())
+    }
+}
+
+impl Handler<Nap> for Peer {
+    async fn handle(&mut self, Nap(length): Nap, cx: &mut Cx<Self>) -> Result<()> {
+        cx.sleep(length).await
+    }
+}
+
+impl Handler<AskLate> for Peer {
+    async fn handle(&mut self, AskLate(delay, peer): AskLate, cx: &mut Cx<Self>) -> Result<()> {
+        cx.sleep(delay).await?;
+        self.known[peer].ask(Nap(Duration::from_secs(1))).await
     }
 }
 
@@ -164,6 +188,40 @@ fn every_ask_ends_at_its_own_time_in_any_order() {
         }
         assert_eq!(busy.await.unwrap().unwrap(), ());
         assert_eq!(counter.ask(Total).await.unwrap(), 0, "what expired in the queue never ran");
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn an_ask_has_its_whole_time_also_when_its_handler_slept_before() {
+    testkit::run(3, |system| async move {
+        let peers = peers(&system, 2).await;
+        let hour = Duration::from_secs(3600);
+        peers[0].ask(AskLate(hour, 1)).within(2 * hour).await.unwrap();
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn an_ask_has_its_whole_time_also_when_the_kernel_woke_its_receiver() {
+    quiet_panics();
+    testkit::run(3, |system| async move {
+        let pause = Duration::from_secs(60);
+        let backoff = Backoff { initial: pause, factor: 1.0, max: pause, jitter: 0.0 };
+        let parent = system.spawn("parent", Counter::default).await.unwrap();
+        let child = Spec::new("child", Counter::default).backoff(backoff);
+        system.spawn_under(&parent.address().unwrap(), child).await.unwrap();
+        // The first restart comes at once. The second comes together with the ask, and before it.
+        for _ in 0..2 {
+            assert!(testkit::kill(&system, "parent/child"));
+            settle().await;
+        }
+        let asker = parent.clone();
+        let asked = task::spawn("test", async move {
+            time::sleep(pause).await;
+            asker.ask(Wait(Duration::from_secs(1))).await
+        });
+        asked.await.unwrap().unwrap();
         system.shutdown(GRACE).await.unwrap();
     });
 }
