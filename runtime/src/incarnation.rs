@@ -175,7 +175,7 @@ impl Drop for Guard {
 pub(crate) async fn end_children(slot: &Arc<Slot>, stop: Stop) -> Vec<Arc<str>> {
     let mut killed = Vec::new();
     while let Some(child) = slot.next_to_end() {
-        let rests = child.settings.kept && !slot.ends_for_good();
+        let rests = child.settings.is_kept() && !slot.ends_for_good();
         let (fate, reason) = if rests { (Fate::Recycle, StopReason::Restart) } else { (Fate::Terminate, stop.reason) };
         if child.phase() != Phase::Gone && !child.end(fate, Stop { reason, ..stop }).await {
             killed.push(Arc::clone(child.name()));

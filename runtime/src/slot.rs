@@ -208,7 +208,7 @@ impl Slot {
     pub(crate) fn is_resting(&self) -> bool {
         let life = self.life.lock();
         let down = matches!(life.phase, Phase::Down | Phase::Gated);
-        self.settings.kept && down && life.fate != Fate::Terminate && !life.ended
+        self.settings.is_kept() && down && life.fate != Fate::Terminate && !life.ended
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -28,11 +28,11 @@ pub enum Restart {
     Permanent,
     /// After a failure only.
     Transient,
-    /// Never.
+    /// Never, also not together with its group.
     Temporary,
 }
 
-/// Whom the failure of one child takes along, as in OTP.
+/// Whom the failure of one child takes along, as in OTP. Temporary ones are only stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strategy {
     /// Nobody.
@@ -74,10 +74,17 @@ pub(crate) struct SpecSettings {
     pub(crate) lanes: Lanes,
     pub(crate) breaker: Option<BreakerConfig>,
     pub(crate) cancel_safe: bool,
-    /// Whether the slot outlives its parent's incarnations.
-    pub(crate) kept: bool,
+    /// Whether the slot is to outlive its parent's incarnations; ask [`is_kept`](Self::is_kept).
+    kept: bool,
     /// After how long without work the actor leaves memory; set by its family.
     pub(crate) idle_after: Option<Duration>,
+}
+
+impl SpecSettings {
+    /// Returns whether the slot outlives its parent's incarnations. One that is never built anew has no reason to.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept && self.restart != Restart::Temporary
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -213,7 +220,8 @@ impl<P: Protocol> Spec<P> {
     }
 
     /// Keeps the slot when its parent fails: it ends with the parent's incarnation and is built anew once the next one
-    /// runs, so its refs, queue and breaker survive. Otherwise it is gone for good, and the parent's `started` makes a new one.
+    /// runs, so its refs, queue and breaker survive. Otherwise it is gone for good, and the parent's `started` makes a new
+    /// one. A temporary actor is never kept.
     #[must_use]
     pub fn kept(mut self) -> Self {
         self.settings.kept = true;

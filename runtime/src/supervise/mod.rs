@@ -60,7 +60,7 @@ impl Drain {
         let (resting, ended): (Vec<_>, Vec<_>) = children
             .into_iter()
             // One that has not lived yet belongs to the spawner that is about to start it.
-            .filter(|child| child.settings.kept && child.has_lived() && !child.is_alive())
+            .filter(|child| child.settings.is_kept() && child.has_lived() && !child.is_alive())
             .partition(|child| child.is_resting());
         ended.iter().rev().for_each(|child| child.terminate(&ExitReason::Stopped));
         for child in &resting {

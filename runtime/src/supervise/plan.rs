@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::actor::StopReason;
 use crate::mailbox::Stop;
 use crate::slot::{Fate, Phase, Slot};
+use crate::spec::Restart;
 use crate::task;
 
 enum Step {
@@ -31,7 +32,8 @@ impl Plan {
         }
         group.sort_by_key(|child| child.id());
         self.steps.extend(group.iter().rev().map(|child| Step::Stop { child: Arc::clone(child), asked: false }));
-        self.steps.extend(group.into_iter().map(|child| Step::Start { child, launched: false }));
+        let back = group.into_iter().filter(comes_back);
+        self.steps.extend(back.map(|child| Step::Start { child, launched: false }));
     }
 
     /// Forgets a child that is gone for good.
@@ -62,8 +64,13 @@ impl Plan {
                     _ if *asked => return,
                     _ => {
                         *asked = true;
-                        let stop = Stop { reason: StopReason::Restart, drain: false, deadline: None };
-                        drop(task::spawn("recycle", child.end(Fate::Recycle, stop)));
+                        let (fate, reason) = if comes_back(child) {
+                            (Fate::Recycle, StopReason::Restart)
+                        } else {
+                            (Fate::Terminate, StopReason::Requested)
+                        };
+                        let stop = Stop { reason, drain: false, deadline: None };
+                        drop(task::spawn("recycle", child.end(fate, stop)));
                         return;
                     }
                 },
@@ -84,4 +91,9 @@ impl Plan {
             self.steps.pop_front();
         }
     }
+}
+
+/// Returns whether a child that is stopped with its group is started with it again.
+fn comes_back(child: &Arc<Slot>) -> bool {
+    child.settings.restart != Restart::Temporary
 }

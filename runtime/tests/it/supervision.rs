@@ -59,6 +59,33 @@ fn rest_for_one_takes_the_younger_ones_along() {
 }
 
 #[test]
+fn a_temporary_child_goes_with_its_group_and_does_not_come_back() {
+    testkit::run(5, |system| async move {
+        for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
+            let journal = Journal::default();
+            let parent = system.spawn_with(named("parent", &Journal::default()).strategy(strategy)).await.unwrap();
+            let address = parent.address().unwrap();
+            for (name, restart) in [("a", Restart::Permanent), ("b", Restart::Temporary), ("c", Restart::Permanent)] {
+                system.spawn_under(&address, named(name, &journal).restart(restart)).await.unwrap();
+            }
+            journal.clear();
+            assert!(kill(&system, "parent/a"));
+            settle().await;
+            let expected = ["a dropped", "c stopping", "c dropped", "b stopping", "b dropped", "a built", "c built"];
+            assert_eq!(journal.read(), expected, "{strategy:?}");
+            assert!(system.find("parent/b").is_none());
+            system.spawn_under(&address, named("b", &journal).restart(Restart::Temporary).kept()).await.unwrap();
+            assert!(kill(&system, "parent"));
+            settle().await;
+            assert!(system.find("parent/b").is_none(), "nor with its parent");
+            parent.stop();
+            address.gone().await;
+        }
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn a_parent_that_drains_still_rebuilds_its_children() {
     testkit::run(5, |system| async move {
         for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
