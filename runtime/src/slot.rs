@@ -336,8 +336,9 @@ impl Slot {
             self.bury_rest();
         }
         self.stats.hand_since_ns.store(0, Ordering::Relaxed);
-        // After a kill the source may still hold what the value held.
-        drop(self.status.lock().take());
+        // After a kill the source may still hold what the value held. It is users' code and drops without the lock.
+        let source = self.status.lock().take();
+        drop(source);
         self.changed.notify_waiters();
         match self.supervisor() {
             Some(parent) => parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), reason)),
@@ -358,7 +359,8 @@ impl Slot {
         }
         self.mailbox.close();
         self.bury_rest();
-        drop(self.recipe.lock().take());
+        let recipe = self.recipe.lock().take();
+        drop(recipe);
         // Those that rested for an incarnation that will not come.
         let resting = self.children.lock().list.clone();
         resting.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));

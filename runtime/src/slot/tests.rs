@@ -11,6 +11,7 @@ use crate::cx::Cx;
 use crate::protocol::Silent;
 use crate::reference::Ref;
 use crate::spec::Spec;
+use crate::system::System;
 use crate::{task, testkit};
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -41,6 +42,27 @@ impl Handler<Sleep> for Sleeper {
     }
 }
 
+/// Looks at the tree when it drops.
+struct Look(System);
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        drop(self.0.snapshot());
+    }
+}
+
+struct Shown(System);
+
+impl Actor for Shown {
+    type Protocol = Silent;
+    const KIND: &'static str = "shown";
+
+    fn status(&self) -> Option<StatusSource> {
+        let look = Look(self.0.clone());
+        Some(StatusSource::new(move || serde_json::json!(look.0.name())))
+    }
+}
+
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -64,6 +86,18 @@ fn an_end_of_one_incarnation_never_touches_the_next() {
         settle().await;
         assert_eq!((slot.phase(), slot.life.lock().number), (Phase::Running, 2));
         assert_eq!((ended, system.ground().killed()), (Poll::Ready(true), 0));
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_status_source_may_look_at_the_tree_when_it_drops() {
+    testkit::run(1, |system| async move {
+        let own = system.clone();
+        system.spawn("shown", move || Shown(own.clone())).await.unwrap();
+        assert!(testkit::kill(&system, "shown"));
+        settle().await;
+        assert_eq!(system.snapshot().unwrap().find("shown").unwrap().status, "test");
         system.shutdown(GRACE).await.unwrap();
     });
 }
