@@ -90,6 +90,13 @@ impl Jobs {
         all.iter().for_each(AbortHandle::abort);
     }
 
+    /// Takes no new jobs if there are none. Returns whether it was so.
+    pub(crate) fn close_if_idle(&self) -> bool {
+        let mut table = self.table.lock();
+        table.closed |= table.entries.is_empty();
+        table.closed && table.entries.is_empty()
+    }
+
     /// Kills the jobs that no call stands behind.
     pub(crate) fn end_unbound(&self) {
         let unbound = self.select(|record| !record.bound, false);

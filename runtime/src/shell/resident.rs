@@ -322,6 +322,9 @@ async fn end_jobs(drain: &mut Drain, stop: Stop) {
     let incarnation = Arc::clone(&drain.incarnation);
     incarnation.cancel();
     incarnation.timers.clear();
+    if incarnation.jobs.close_if_idle() {
+        return;
+    }
     if stop.drain {
         incarnation.jobs.end_unbound();
         drop(time::timeout(drain.stop_patience(), incarnation.jobs.wait_idle()).await);
