@@ -138,6 +138,12 @@ impl Inner {
         }
     }
 
+    /// Writes down what the drain holds, now that it stops working.
+    pub(super) fn note_hands(&mut self, batch: &Batch) {
+        self.lane(Lane::Normal).note_taken(batch.normal.front(), batch.normal.len());
+        self.lane(Lane::Bulk).note_taken(batch.bulk.front(), batch.bulk.len());
+    }
+
     pub(super) fn lane(&mut self, lane: Lane) -> &mut LaneQueue {
         let [control, interrupt, normal, bulk] = &mut self.lanes;
         match lane {

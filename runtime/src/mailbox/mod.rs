@@ -40,7 +40,9 @@ const NORMAL_PER_BULK: u8 = 8;
 const SIGNAL: u8 = 1 << 4;
 const PAUSED: u8 = 1 << 5;
 const BUSY: u8 = 1 << 6;
-const URGENT: u8 = SIGNAL | PAUSED | bit(Lane::Control) | bit(Lane::Interrupt);
+const HELD: u8 = 1 << 7;
+/// What the fast path of the drain does not see to.
+const URGENT: u8 = SIGNAL | PAUSED | HELD | bit(Lane::Control) | bit(Lane::Interrupt);
 
 const fn bit(lane: Lane) -> u8 {
     1 << lane as u8
@@ -183,6 +185,12 @@ impl Mailbox {
             }
             let hint = self.hint.load(Ordering::Relaxed);
             let urgent = if hint & URGENT == 0 { None } else { self.take_urgent(&mut inner, &mut freed) };
+            if urgent.is_none() && hint & HELD != 0 {
+                inner.note_hands(batch);
+                inner.park(Parked::Idle, waker);
+                self.lower(BUSY, true);
+                return Next::Parked;
+            }
             if urgent.is_none() {
                 for lane in [Lane::Normal, Lane::Bulk] {
                     self.refill(&mut inner, batch, lane, &mut freed);
@@ -234,8 +242,7 @@ impl Mailbox {
         if !inner.signals.is_empty() && self.hint.load(Ordering::Relaxed) & PAUSED == 0 {
             return false;
         }
-        inner.lane(Lane::Normal).note_taken(batch.normal.front(), batch.normal.len());
-        inner.lane(Lane::Bulk).note_taken(batch.bulk.front(), batch.bulk.len());
+        inner.note_hands(batch);
         inner.park(Parked::Awaiting, waker);
         self.lower(BUSY, true);
         true
@@ -260,6 +267,20 @@ impl Mailbox {
             self.lower(PAUSED, true);
         }
         self.wake(inner);
+    }
+
+    /// Keeps the normal and the bulk lane waiting, also while they are emptied, or lets them go on. Signals and the
+    /// urgent lanes are served in any case: a pool without a free worker holds its queue and still answers.
+    pub(crate) fn set_held(&self, held: bool) {
+        let inner = self.inner.lock();
+        if held {
+            self.raise(HELD);
+            return;
+        }
+        self.lower(HELD, true);
+        if inner.parked == Parked::Idle {
+            self.wake(inner);
+        }
     }
 
     /// Puts back what a drain took and did not handle, and forgets the drain.

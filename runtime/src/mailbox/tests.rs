@@ -145,3 +145,21 @@ fn a_paused_mailbox_gives_nothing() {
     assert!(matches!(mailbox.next(&mut batch, Waker::noop(), false), Next::Signal(_)));
     assert_eq!(take(&mailbox, &mut batch), Some(1));
 }
+
+#[test]
+fn a_held_mailbox_gives_out_only_what_is_urgent() {
+    let (mailbox, mut batch) = (mailbox(100, Overflow::Wait), Batch::default());
+    for n in 0..3 {
+        assert!(mailbox.offer(Lane::Normal, envelope(n), None).is_ok());
+    }
+    assert_eq!(take(&mailbox, &mut batch), Some(0), "the others are in the batch");
+    mailbox.set_held(true);
+    assert_eq!(take(&mailbox, &mut batch), None);
+    assert!(matches!(mailbox.next(&mut batch, Waker::noop(), true), Next::Parked), "also while it is emptied");
+    let mut urgent = envelope(9);
+    urgent.head_mut().lane = Lane::Control;
+    assert!(mailbox.offer(Lane::Control, urgent, None).is_ok());
+    assert_eq!(take(&mailbox, &mut batch), Some(9));
+    mailbox.set_held(false);
+    assert_eq!((take(&mailbox, &mut batch), take(&mailbox, &mut batch)), (Some(1), Some(2)));
+}
