@@ -16,6 +16,7 @@ use crate::incarnation::Incarnation;
 use crate::job::{self, Job, JobCx};
 use crate::mailbox::Signal;
 use crate::message::Message;
+use crate::pool::{self, Pool, PoolSpec};
 use crate::protocol::{Accepts, Protocol};
 use crate::reference::Ref;
 use crate::scope::Scope;
@@ -89,10 +90,12 @@ impl<A: Actor> Cx<A> {
         self.incarnation.number
     }
 
-    /// Returns the circuit breaker of the slot, if its spec has one. It survives restarts.
+    /// Returns the circuit breaker of the slot, if its spec has one, or that of its pool. It survives restarts.
     #[must_use]
     pub fn breaker(&self) -> Option<Arc<Breaker>> {
-        self.incarnation.slot.breaker.clone()
+        let slot = &self.incarnation.slot;
+        let of_pool = || slot.supervisor().filter(|_| slot.settings.pooled)?.breaker.clone();
+        slot.breaker.clone().or_else(of_pool)
     }
 
     /// Starts a child and waits until it has started. See [`spawn_with`](Self::spawn_with).
@@ -115,6 +118,15 @@ impl<A: Actor> Cx<A> {
     pub async fn spawn_with<P: Protocol>(&self, spec: Spec<P>) -> Result<Ref<P>> {
         let slot = &self.incarnation.slot;
         self.wait(system::spawn_child(slot, Some(self.incarnation.number), spec)).await?
+    }
+
+    /// Starts a pool of workers under this actor, as [`spawn_with`](Self::spawn_with).
+    ///
+    /// # Errors
+    /// As [`System::spawn_pool`], `cancelled` with the message in hand.
+    pub async fn spawn_pool<P: Protocol>(&self, spec: PoolSpec<P>) -> Result<Pool<P>> {
+        let slot = &self.incarnation.slot;
+        self.wait(pool::spawn(slot, Some(self.incarnation.number), spec)).await?
     }
 
     /// Starts a job: work that must not block the mailbox. It costs about as much as a task.

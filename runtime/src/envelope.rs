@@ -27,7 +27,6 @@ pub struct Head {
     /// The call behind it.
     pub(crate) carried: Carried,
     /// Dropped once the message was handled, refused or lost: a pool learns by it that its worker is free.
-    #[allow(dead_code)] // It is there to be dropped.
     pub(crate) lease: Option<Lease>,
 }
 
@@ -72,6 +71,13 @@ impl<M: Message> CallPacket<M> {
     }
 }
 
+impl<M: Message> CallPacket<M> {
+    /// Returns the message, unless it was taken out.
+    pub(crate) fn message(&self) -> Option<&M> {
+        self.content.as_ref().map(|(message, _)| message)
+    }
+}
+
 /// Takes message and way back out of an envelope, which stays for its head. `None` if it holds another type.
 pub(crate) fn open_call<M: Message>(envelope: &mut dyn Parcel) -> Option<(M, ReplyPort<M::Reply>)> {
     let envelope: &mut dyn Any = envelope;
@@ -103,6 +109,13 @@ pub(crate) struct StreamPacket<M: StreamMessage> {
     head: Head,
     /// The message and where the items go; `None` once they were taken out.
     content: Option<(M, Sink<M::Item>)>,
+}
+
+impl<M: StreamMessage> StreamPacket<M> {
+    /// Returns the message, unless it was taken out.
+    pub(crate) fn message(&self) -> Option<&M> {
+        self.content.as_ref().map(|(message, _)| message)
+    }
 }
 
 /// Takes message and sink out of an envelope, which stays for its head. `None` if it holds another type.

@@ -10,6 +10,7 @@ use beluga_core::{CallContext, Result};
 use crate::address::Address;
 use crate::incarnation::Incarnation;
 use crate::job::{self, Job, JobCx};
+use crate::pool::{self, Pool, PoolSpec};
 use crate::protocol::Protocol;
 use crate::reference::Ref;
 use crate::spec::Spec;
@@ -79,6 +80,14 @@ impl Scope {
     /// As [`Cx::spawn_with`](crate::Cx::spawn_with).
     pub async fn spawn_with<P: Protocol>(&self, spec: Spec<P>) -> Result<Ref<P>> {
         crate::system::spawn_child(&self.incarnation.slot, Some(self.incarnation.number), spec).await
+    }
+
+    /// Starts a pool of workers under the actor. See [`Cx::spawn_pool`](crate::Cx::spawn_pool).
+    ///
+    /// # Errors
+    /// As [`System::spawn_pool`].
+    pub async fn spawn_pool<P: Protocol>(&self, spec: PoolSpec<P>) -> Result<Pool<P>> {
+        pool::spawn(&self.incarnation.slot, Some(self.incarnation.number), spec).await
     }
 }
 

@@ -436,6 +436,11 @@ impl Slot {
         self.wait_until(|life| life.number != number || !life.is_alive()).await;
     }
 
+    /// Waits until it takes messages, or never will.
+    pub(crate) async fn wait_running(&self) {
+        self.wait_until(|life| matches!(life.phase, Phase::Running | Phase::Gone)).await;
+    }
+
     pub(crate) async fn wait_gone(&self) {
         self.wait_until(|life| life.phase == Phase::Gone).await;
     }

@@ -78,6 +78,8 @@ pub(crate) struct SpecSettings {
     kept: bool,
     /// After how long without work the actor leaves memory; set by its family.
     pub(crate) idle_after: Option<Duration>,
+    /// Whether it is a pool's worker, which shares the breaker of the pool.
+    pub(crate) pooled: bool,
 }
 
 impl SpecSettings {

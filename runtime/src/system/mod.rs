@@ -23,6 +23,7 @@ use crate::ground::Ground;
 use crate::host::RuntimeHost;
 use crate::mailbox::Stop;
 use crate::naming::{NAME_MAX_BYTES, check_name};
+use crate::pool::{self, Pool, PoolSpec};
 use crate::protocol::{Protocol, Silent};
 use crate::random::SystemRandom;
 use crate::reference::Ref;
@@ -112,6 +113,23 @@ impl System {
     /// As [`spawn`](Self::spawn); `unavailable` if the parent is between two incarnations or ending.
     pub async fn spawn_under<P: Protocol>(&self, parent: &Address, spec: Spec<P>) -> Result<Ref<P>> {
         spawn_child(&parent.0, None, spec).await
+    }
+
+    /// Starts a top-level pool and waits until all its workers have started. See [`PoolSpec`].
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn), for the pool and for each worker; `invalid_input` for a number of workers that is 0
+    /// or above [`WORKERS_MAX`](crate::WORKERS_MAX).
+    pub async fn spawn_pool<P: Protocol>(&self, spec: PoolSpec<P>) -> Result<Pool<P>> {
+        pool::spawn(&self.root()?, None, spec).await
+    }
+
+    /// Starts a pool under an actor, which supervises it by its own spec's strategy.
+    ///
+    /// # Errors
+    /// As [`spawn_pool`](Self::spawn_pool); `unavailable` if the parent is between two incarnations or ending.
+    pub async fn spawn_pool_under<P: Protocol>(&self, parent: &Address, spec: PoolSpec<P>) -> Result<Pool<P>> {
+        pool::spawn(&parent.0, None, spec).await
     }
 
     /// Finds an actor by its full path. `None` if there is none, or it speaks another protocol.

@@ -7,6 +7,7 @@ mod family;
 mod faults;
 mod fixture;
 mod lanes;
+mod pool;
 mod supervision;
 mod talk;
 mod waits;
