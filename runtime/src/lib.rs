@@ -73,7 +73,7 @@ pub use lifecycle::{HEALTH_TIMEOUT, Health, HealthReport, HealthState, Lifecycle
 pub use mailbox::{LaneSettings, Lanes, Overflow};
 pub use message::{Lane, Message, StreamMessage};
 pub use naming::{NAME_MAX_BYTES, NAMES_MAX, Names, check_name};
-pub use pool::{Pool, PoolKey, PoolSpec, PoolStatus, Routing, WORKERS_MAX, WorkerStatus};
+pub use pool::{Pool, PoolKey, PoolSettings, PoolSpec, PoolStatus, Routing, WORKERS_MAX, WorkerStatus};
 pub use protocol::{Accepts, Protocol, Silent, Streaming};
 pub use random::SystemRandom;
 pub use reference::{Ref, StreamCall, Tell};

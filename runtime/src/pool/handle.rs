@@ -25,6 +25,10 @@ use super::settings::{PoolSpec, Routing, check_workers};
 /// It ends as an actor does: [`Ref::drain`] handles everything accepted first, [`Ref::stop`] does not.
 pub struct Pool<P> {
     actor: Ref<P>,
+    parts: Arc<Parts<P>>,
+}
+
+struct Parts<P> {
     slot: Arc<Slot>,
     crew: Arc<Crew>,
     template: Spec<P>,
@@ -66,13 +70,13 @@ impl<P: Protocol> Pool<P> {
     /// Returns how many workers there are, without those that leave.
     #[must_use]
     pub fn workers(&self) -> usize {
-        self.crew.len()
+        self.parts.crew.len()
     }
 
     /// Returns the pool as it is now. Costs a look at each worker.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
-        self.crew.status()
+        self.parts.crew.status()
     }
 
     /// Brings the pool to that many workers, 1 to [`WORKERS_MAX`](crate::WORKERS_MAX). Ready when all that are missing
@@ -84,12 +88,12 @@ impl<P: Protocol> Pool<P> {
     /// start answered; the others stay.
     pub async fn resize(&self, workers: usize) -> Result<()> {
         check_workers(workers)?;
-        let _turn = self.crew.resizing.lock().await;
-        if self.slot.phase() != Phase::Running {
-            return Err(Error::unavailable("the pool is not running").with("actor", self.slot.name()));
+        let Parts { slot, crew, template } = &*self.parts;
+        let _turn = crew.resizing.lock().await;
+        if slot.phase() != Phase::Running {
+            return Err(Error::unavailable("the pool is not running").with("actor", slot.name()));
         }
-        let numbers = self.crew.plan(workers);
-        start_workers(&self.crew, &self.template, &self.slot, None, numbers).await
+        start_workers(crew, template, slot, None, crew.plan(workers)).await
     }
 }
 
@@ -103,18 +107,13 @@ impl<P> Deref for Pool<P> {
 
 impl<P: Protocol> Clone for Pool<P> {
     fn clone(&self) -> Self {
-        Self {
-            actor: self.actor.clone(),
-            slot: Arc::clone(&self.slot),
-            crew: Arc::clone(&self.crew),
-            template: self.template.clone(),
-        }
+        Self { actor: self.actor.clone(), parts: Arc::clone(&self.parts) }
     }
 }
 
 impl<P> fmt::Debug for Pool<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("actor", &self.actor).field("workers", &self.crew.len()).finish()
+        f.debug_struct("Pool").field("actor", &self.actor).field("workers", &self.parts.crew.len()).finish()
     }
 }
 
@@ -150,7 +149,7 @@ pub(crate) async fn spawn<P: Protocol>(
             }
         })
     });
-    Ok(Pool { actor, slot, crew, template })
+    Ok(Pool { actor, parts: Arc::new(Parts { slot, crew, template }) })
 }
 
 /// Starts workers side by side; those that have started stay, whatever becomes of the others.

@@ -34,4 +34,4 @@ mod settings;
 pub(crate) use handle::spawn;
 pub use handle::{Pool, PoolStatus, WorkerStatus};
 pub use keys::PoolKey;
-pub use settings::{PoolSpec, Routing, WORKERS_MAX};
+pub use settings::{PoolSettings, PoolSpec, Routing, WORKERS_MAX};

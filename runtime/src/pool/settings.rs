@@ -6,7 +6,7 @@ use beluga_core::{CallContext, Error, Result};
 use serde::Serialize;
 
 use crate::breaker::BreakerConfig;
-use crate::mailbox::Overflow;
+use crate::mailbox::{Lanes, Overflow};
 use crate::message::{Lane, Message, StreamMessage};
 use crate::protocol::{Accepts, Protocol};
 use crate::spec::{Graces, Spec};
@@ -35,6 +35,26 @@ pub enum Routing {
     /// more takes each key with a chance of one in their number and moves no other. Each worker has a queue of its own.
     /// Finding it costs a look at each worker.
     KeyPersistent,
+}
+
+/// The size of a pool as data, for what is configured rather than written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// How many workers there are, 1 to [`WORKERS_MAX`]. Default: 4.
+    pub workers: usize,
+    /// How many ordinary messages may wait: in the pool, or at each worker by a routing that gives each a queue of its
+    /// own. Default: [`Lanes::CAPACITY`](crate::Lanes::CAPACITY).
+    pub queue: usize,
+    /// What happens to the next one. Default: its sender gets `overloaded`.
+    pub overflow: Overflow,
+    /// Which worker gets a message. Default: any free one.
+    pub routing: Routing,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { workers: 4, queue: Lanes::CAPACITY, overflow: Overflow::Reject, routing: Routing::Queuer }
+    }
 }
 
 /// Says how to start a pool, and how its workers are started and supervised.
@@ -91,6 +111,13 @@ impl<P: Protocol> PoolSpec<P> {
             breaker: None,
             kept: false,
         }
+    }
+
+    /// Makes a spec of a pool of a given size, whose queue is the normal lane. See [`new`](Self::new).
+    #[must_use]
+    pub fn sized(name: impl Into<String>, settings: PoolSettings, template: Spec<P>) -> Self {
+        let PoolSettings { workers, queue, overflow, routing } = settings;
+        Self::new(name, workers, template).routing(routing).lane(Lane::Normal, queue, overflow)
     }
 
     /// Sets which worker gets a message.
