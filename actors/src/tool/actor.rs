@@ -1,5 +1,6 @@
 //! How a tool reacts: it checks, bounds and runs calls, each as a job child.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +10,10 @@ use beluga_runtime::service::{Layer, layered};
 use beluga_runtime::telemetry::names::{attribute, operation};
 use beluga_runtime::telemetry::{HopKind, Identity};
 use beluga_runtime::{
-    Actor, BreakerConfig, Cx, DeferredHandler, ReplyPort, Silent, StatusSource, SystemRandom, hop, time,
+    Actor, BreakerConfig, Cx, DeferredHandler, Permit, PoolSettings, ReplyPort, Silent, StatusSource, SystemRandom,
+    hop, task, time,
 };
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use super::hooks::ToolHooks;
@@ -26,6 +29,10 @@ pub struct ToolSettings {
     pub max_in_flight: usize,
     /// When to stop calling a tool that fails. Default: none; the model is told of failures in any case.
     pub breaker: Option<BreakerConfig>,
+    /// Lets a number of workers run the calls, one at a time each, while the rest waits in a bounded queue: for what
+    /// must not be called as often as a model likes. The key of a call is its session. A call may wait for a worker for
+    /// as long as it may run. Default: none; calls never wait for each other.
+    pub pool: Option<PoolSettings>,
     /// Observers, called in order, inside the layers.
     pub hooks: Vec<Arc<dyn ToolHooks>>,
     /// The application's middleware, outermost first. What it wraps checks the arguments, calls the hooks and runs the
@@ -42,6 +49,7 @@ impl Default for ToolSettings {
             timeout: Duration::from_secs(60),
             max_in_flight: 4096,
             breaker: None,
+            pool: None,
             hooks: Vec::new(),
             layers: Vec::new(),
         }
@@ -212,7 +220,7 @@ impl Tool for Core {
     }
 }
 
-/// The actor of one tool.
+/// The actor of one tool, or one of its workers.
 pub(crate) struct ToolActor(Arc<ToolState>);
 
 impl ToolActor {
@@ -272,7 +280,14 @@ impl DeferredHandler<CallTool> for ToolActor {
             Err(error) => return reply.send(Err(error)),
         };
         self.0.calls.fetch_add(1, Ordering::Relaxed);
-        let state = Arc::clone(&self.0);
+        let end = End { state: Arc::clone(&self.0), permit, reply };
+        if self.0.settings.pool.is_some() {
+            // The worker is busy until the call has ended; a panic is the call's and not the worker's.
+            let running = AssertUnwindSafe(self.0.run(arguments, context)).catch_unwind();
+            let outcome = running.await.unwrap_or_else(|panic| Err(panicked(&task::panic_text(panic.as_ref()))));
+            drop(guard);
+            return end.settle(outcome);
+        }
         let key = Arc::clone(&context.idempotency_key);
         let call_context = context.call.clone();
         let running = Arc::clone(&self.0);
@@ -281,25 +296,41 @@ impl DeferredHandler<CallTool> for ToolActor {
             running.run(arguments, context).await
         };
         cx.job_then("execution", &*key, &call_context, run, move |outcome| {
-            let outcome = outcome.map_err(told);
-            match (&outcome, permit) {
-                (Ok(_), Some(permit)) => permit.success(),
-                (Err(error), Some(permit)) => permit.settle(error),
-                (_, None) => {}
-            }
-            let succeeded = outcome.as_ref().is_ok_and(|output| !output.is_error);
-            let counter = if succeeded { &state.successes } else { &state.failures };
-            counter.fetch_add(1, Ordering::Relaxed);
-            reply.send(outcome);
+            end.settle(outcome.map_err(told));
             std::future::ready(())
         });
     }
 }
 
+/// What a call does when it has ended.
+struct End {
+    state: Arc<ToolState>,
+    permit: Option<Permit>,
+    reply: ReplyPort<ToolOutput>,
+}
+
+impl End {
+    fn settle(self, outcome: Result<ToolOutput>) {
+        match (&outcome, self.permit) {
+            (Ok(_), Some(permit)) => permit.success(),
+            (Err(error), Some(permit)) => permit.settle(error),
+            (_, None) => {}
+        }
+        let succeeded = outcome.as_ref().is_ok_and(|output| !output.is_error);
+        let counter = if succeeded { &self.state.successes } else { &self.state.failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.reply.send(outcome);
+    }
+}
+
 /// A panic is a failed call, told with its text.
 fn told(error: Error) -> Error {
-    if error.get("panic").is_some() {
-        return Error::tool_failed(error.message().to_owned()).with_op("tool.call");
+    match error.get("panic") {
+        Some(text) => panicked(text),
+        None => error,
     }
-    error
+}
+
+fn panicked(text: &str) -> Error {
+    Error::tool_failed(format!("panicked: {text}")).with_op("tool.call")
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use beluga_core::{Effect, Error, Registry, Result, Tool, ToolContext, ToolDefinition, ToolOutput};
-use beluga_runtime::{Address, Ref, Silent, Spec, System};
+use beluga_runtime::{Address, Pool, PoolKey, PoolSpec, Ref, Silent, Spec, System};
 use parking_lot::RwLock;
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ use super::message::{CallTool, ToolProtocol};
 pub struct ToolRef {
     state: Arc<ToolState>,
     actor: Ref<ToolProtocol>,
+    pool: Option<Pool<ToolProtocol>>,
 }
 
 impl ToolRef {
@@ -38,10 +39,23 @@ impl ToolRef {
     /// `invalid_input` (arguments), `tool_failed` (also a panic), `timeout`, `overloaded`, `circuit_open`, `cancelled`,
     /// `unknown_outcome` (the tool was killed in the middle), and what the tool itself answers.
     pub async fn call(&self, arguments: Value, context: ToolContext) -> Result<ToolOutput> {
-        let limit = self.definition().timeout.unwrap_or(self.state.settings.timeout);
+        let mut limit = self.definition().timeout.unwrap_or(self.state.settings.timeout);
+        if self.pool.is_some() {
+            limit = limit.saturating_mul(2);
+        }
         let call = context.call.clone();
         // The tool's own limit ends the call; the ask waits a little longer to hear of it.
         self.actor.ask(CallTool { arguments, context }).with_context(&call).within(limit + REPLY_GRACE).await
+    }
+
+    /// Brings the tool's pool to that many workers, as [`Pool::resize`].
+    ///
+    /// # Errors
+    /// `unsupported` for a tool without a pool, and those of [`Pool::resize`].
+    pub async fn resize(&self, workers: usize) -> Result<()> {
+        let name = &self.definition().name;
+        let pool = self.pool.as_ref();
+        pool.ok_or_else(|| Error::unsupported("the tool has no pool").with("tool", name))?.resize(workers).await
     }
 
     /// Stops the actor for good.
@@ -83,7 +97,8 @@ impl Tools {
     /// Puts a tool under supervision, to be shared by agents.
     ///
     /// # Errors
-    /// `conflict` if the name is taken, `config` if its schema is no JSON Schema.
+    /// `conflict` if the name is taken, `config` if its schema is no JSON Schema, `invalid_input` for a pool without
+    /// workers or with too many.
     pub async fn add(&self, tool: Arc<dyn Tool>, settings: ToolSettings) -> Result<ToolRef> {
         let name = tool.definition().name.clone();
         if self.shared.read().get(&name).is_ok() {
@@ -124,21 +139,35 @@ impl Tools {
         tool: Arc<dyn Tool>,
         settings: ToolSettings,
     ) -> Result<ToolRef> {
-        let breaker = settings.breaker;
+        let (breaker, pool) = (settings.breaker, settings.pool);
         let state = Arc::new(ToolState::new(tool, settings, self.system.random().fork())?);
         let factory = {
             let state = Arc::clone(&state);
             move || ToolActor::new(Arc::clone(&state))
         };
         let mut spec = Spec::new(actor_name.as_str(), factory).kept();
-        if let Some(config) = breaker {
-            spec = spec.breaker(config);
-        }
-        let actor = self.system.spawn_under(&self.root, spec).await?;
+        let (actor, pool) = match pool {
+            Some(size) => {
+                let mut spec = PoolSpec::sized(actor_name.as_str(), size, spec)
+                    .key_of::<CallTool>(|call| Some(PoolKey::of(call.context.session.as_str())))
+                    .kept();
+                if let Some(config) = breaker {
+                    spec = spec.breaker(config);
+                }
+                let pool = self.system.spawn_pool_under(&self.root, spec).await?;
+                (pool.actor(), Some(pool))
+            }
+            None => {
+                if let Some(config) = breaker {
+                    spec = spec.breaker(config);
+                }
+                (self.system.spawn_under(&self.root, spec).await?, None)
+            }
+        };
         let mut states = self.states.write();
         states.retain(|_, state| state.strong_count() > 0);
         states.insert(actor_name, Arc::downgrade(&state));
-        Ok(ToolRef { state, actor })
+        Ok(ToolRef { state, actor, pool })
     }
 
     /// Returns what the calls of each tool came to, those of single agents included, sorted by name.
