@@ -1,14 +1,15 @@
-//! How a model reacts: it admits a call, starts a job for it, and accounts for what it cost.
+//! How a model reacts: it admits a call, starts a job for it or makes it itself, and accounts for what it cost.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use beluga_core::{ChatModel, Error, ModelChunk, ModelRequest, Result, Usage};
+use beluga_core::{CallContext, ChatModel, Error, ModelChunk, ModelRequest, Result, Usage};
 use beluga_runtime::service::{
     Admission, Concurrency, ProviderStack, RateLimiter, SharedService, TenantLimits, layered, log,
 };
-use beluga_runtime::{Actor, Cx, Silent, Sink, StatusSource, StreamHandler};
-use futures_util::StreamExt;
+use beluga_runtime::{Actor, Cx, Silent, Sink, StatusSource, StreamHandler, task, time};
+use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
 use super::hooks::hooked;
@@ -115,7 +116,7 @@ impl ModelState {
     }
 }
 
-/// The actor of one model.
+/// The actor of one model, or one of its workers.
 pub(crate) struct ModelActor {
     state: Arc<ModelState>,
     service: Option<SharedService<Arc<ModelRequest>, ModelChunk>>,
@@ -166,34 +167,52 @@ impl StreamHandler<Generate> for ModelActor {
         let Some(service) = self.service.clone() else {
             return Err(Error::internal("the model is not started"));
         };
-        let state = Arc::clone(&self.state);
-        let call = state.totals.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let call = self.state.totals.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let context = cx.context().clone();
-        let job_context = context.clone();
-        drop(cx.job("generation", call.to_string(), &job_context, move |_| async move {
-            let mut stream = service.call(request, context);
-            let mut usage = Usage::default();
-            while let Some(item) = stream.next().await {
-                match item {
-                    Ok(chunk) => {
-                        if let ModelChunk::Usage(total) = &chunk {
-                            usage = *total;
-                        }
-                        sink.send(chunk).await?;
-                    }
-                    Err(error) => {
-                        state.totals.failures.fetch_add(1, Ordering::Relaxed);
-                        state.totals.spend(usage);
-                        sink.fail(error);
-                        return Ok(());
-                    }
-                }
-            }
-            state.totals.answers.fetch_add(1, Ordering::Relaxed);
-            state.totals.spend(usage);
-            sink.finish();
-            Ok(())
-        }));
-        Ok(())
+        let generation = generation(Arc::clone(&self.state), service, request, context.clone(), sink);
+        if self.state.policy.pool.is_none() {
+            drop(cx.job("generation", call.to_string(), &context, move |_| generation));
+            return Ok(());
+        }
+        // The worker is busy until the call has ended; a panic is the call's and not the worker's.
+        let ended = AssertUnwindSafe(time::within(&context, generation)).catch_unwind().await;
+        ended.unwrap_or_else(|panic| {
+            let error = task::panicked("generation", panic.as_ref());
+            tracing::error!(model = cx.name(), %error, "a generation panicked");
+            // As with a job: the sink is gone, and the reader hears of an unknown outcome.
+            Ok(Ok(()))
+        })?
     }
+}
+
+/// Makes one call: gives its chunks to the reader and accounts for what they cost.
+async fn generation(
+    state: Arc<ModelState>,
+    service: SharedService<Arc<ModelRequest>, ModelChunk>,
+    request: Arc<ModelRequest>,
+    context: CallContext,
+    sink: Sink<ModelChunk>,
+) -> Result<()> {
+    let mut stream = service.call(request, context);
+    let mut usage = Usage::default();
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(chunk) => {
+                if let ModelChunk::Usage(total) = &chunk {
+                    usage = *total;
+                }
+                sink.send(chunk).await?;
+            }
+            Err(error) => {
+                state.totals.failures.fetch_add(1, Ordering::Relaxed);
+                state.totals.spend(usage);
+                sink.fail(error);
+                return Ok(());
+            }
+        }
+    }
+    state.totals.answers.fetch_add(1, Ordering::Relaxed);
+    state.totals.spend(usage);
+    sink.finish();
+    Ok(())
 }

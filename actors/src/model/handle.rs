@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use beluga_core::{BoxStream, CallContext, ChatModel, ModelChunk, ModelInfo, ModelRequest, Result};
-use beluga_runtime::{Address, Ref, Silent, Spec, System};
+use beluga_core::{BoxStream, CallContext, ChatModel, Error, ModelChunk, ModelInfo, ModelRequest, Result, Role};
+use beluga_runtime::{Address, Pool, PoolKey, PoolSpec, Ref, Silent, Spec, System};
 use parking_lot::Mutex;
 
 use super::actor::{ModelActor, ModelState, ModelTotals, ProvidersActor};
 use super::again::{Again, Chunks};
-use super::message::ModelProtocol;
+use super::message::{Generate, ModelProtocol};
 use super::policy::ModelPolicy;
 
 /// A reference to a supervised model. Stays valid over restarts; cheap to clone.
@@ -18,6 +18,7 @@ use super::policy::ModelPolicy;
 pub struct ModelRef {
     info: ModelInfo,
     actor: Ref<ModelProtocol>,
+    pool: Option<Pool<ModelProtocol>>,
     again: Arc<Again>,
 }
 
@@ -26,6 +27,17 @@ impl ModelRef {
     #[must_use]
     pub fn name(&self) -> &str {
         self.actor.name()
+    }
+
+    /// Brings the model's pool to that many workers, as [`Pool::resize`].
+    ///
+    /// # Errors
+    /// `unsupported` for a model without a pool, and those of [`Pool::resize`].
+    pub async fn resize(&self, workers: usize) -> Result<()> {
+        let pool = self.pool.as_ref();
+        pool.ok_or_else(|| Error::unsupported("the model has no pool").with("model", self.name()))?
+            .resize(workers)
+            .await
     }
 
     /// Stops the actor for good.
@@ -73,7 +85,7 @@ impl Models {
     /// before its first content is asked again, within the policy's tries.
     ///
     /// # Errors
-    /// `conflict` if the name is taken.
+    /// `conflict` if the name is taken, `invalid_input` for a pool without workers or with too many.
     pub async fn spawn(
         &self,
         name: impl Into<String>,
@@ -81,19 +93,33 @@ impl Models {
         policy: ModelPolicy,
     ) -> Result<ModelRef> {
         let info = model.info();
-        let breaker = policy.breaker;
+        let (breaker, pool) = (policy.breaker, policy.pool);
         let again = Arc::new(Again { retry: policy.retry.clone(), random: self.system.random().fork() });
         let state = Arc::new(ModelState::new(model, policy));
         let (name, weak) = (name.into(), Arc::downgrade(&state));
         let mut spec = Spec::new(name.as_str(), move || ModelActor::new(Arc::clone(&state))).kept();
-        if let Some(config) = breaker {
-            spec = spec.breaker(config);
-        }
-        let actor = self.system.spawn_under(&self.root, spec).await?;
+        let (actor, pool) = match pool {
+            Some(size) => {
+                let mut spec = PoolSpec::sized(name.as_str(), size, spec)
+                    .key_of_stream::<Generate>(|Generate(request)| conversation(request))
+                    .kept();
+                if let Some(config) = breaker {
+                    spec = spec.breaker(config);
+                }
+                let pool = self.system.spawn_pool_under(&self.root, spec).await?;
+                (pool.actor(), Some(pool))
+            }
+            None => {
+                if let Some(config) = breaker {
+                    spec = spec.breaker(config);
+                }
+                (self.system.spawn_under(&self.root, spec).await?, None)
+            }
+        };
         let mut states = self.states.lock();
         states.retain(|_, state| state.strong_count() > 0);
         states.insert(name, weak);
-        Ok(ModelRef { info, actor, again })
+        Ok(ModelRef { info, actor, pool, again })
     }
 
     /// Returns what the calls of each model came to, sorted by name.
@@ -102,6 +128,12 @@ impl Models {
         let states = self.states.lock();
         states.iter().filter_map(|(name, state)| Some(state.upgrade()?.totals(name))).collect()
     }
+}
+
+/// Returns the key of the conversation a request belongs to: what was said first, which every later request repeats.
+fn conversation(request: &ModelRequest) -> Option<PoolKey> {
+    let first = request.messages.iter().find(|message| message.role != Role::System)?;
+    Some(PoolKey::of(&first.text()))
 }
 
 impl fmt::Debug for Models {

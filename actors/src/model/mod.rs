@@ -2,7 +2,8 @@
 //!
 //! One actor per provider and credential, supervised by `providers`. It admits and accounts; it never serialises calls:
 //! each call is a job child whose chunks go to the caller by credit. Its breaker lives with its supervisor and survives
-//! restarts; so do its limits, which all agents of the credential share. A [`ModelRef`] is a [`ChatModel`]: code cannot
+//! restarts; so do its limits, which all agents of the credential share. With a pool ([`ModelPolicy::pool`]) the actor is
+//! a pool of workers, each of which makes one call at a time. A [`ModelRef`] is a [`ChatModel`]: code cannot
 //! tell it from a bare provider. [`FallbackModel`] tries one model after the other.
 //!
 //! The order of the layers is written once, in `beluga_runtime::service`. Limits: [`ModelPolicy`]. An application's own

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use beluga_core::{ModelChunk, ModelRequest};
 
-use beluga_runtime::BreakerConfig;
 use beluga_runtime::service::{Layer, RateLimitConfig, RetryConfig, SharedService, TimeoutConfig};
+use beluga_runtime::{BreakerConfig, PoolSettings};
 
 use super::hooks::ModelHooks;
 
@@ -43,6 +43,10 @@ pub struct ModelPolicy {
     pub breaker: Option<BreakerConfig>,
     /// The most calls at once. Default: no bound but `admission`.
     pub max_concurrent: Option<usize>,
+    /// Lets a number of workers make the calls, one at a time each, while the rest waits in a bounded queue before all
+    /// other limits. The key of a call is its conversation, known by what was said first. With a keyed routing calls of one conversation follow each other, so the vendor's cache of prompts has seen the one before.
+    /// Default: none; calls never wait for each other.
+    pub pool: Option<PoolSettings>,
     /// Limits per minute. Default: none.
     pub rate: Option<RateLimitConfig>,
     /// Limits per minute of each tenant, so that one does not starve the others. Default: none.
@@ -67,6 +71,7 @@ impl Default for ModelPolicy {
             retry: Some(RetryConfig::default()),
             breaker: Some(BreakerConfig::default()),
             max_concurrent: None,
+            pool: None,
             rate: None,
             tenant_rate: None,
             tier_rates: BTreeMap::new(),
@@ -91,6 +96,7 @@ impl ModelPolicy {
             retry: None,
             breaker: None,
             max_concurrent: None,
+            pool: None,
             rate: None,
             tenant_rate: None,
             tier_rates: BTreeMap::new(),
