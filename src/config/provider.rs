@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::check::Check;
 use super::period::Period;
+use super::pool::PoolSettings;
 use super::{hint, settings};
 use crate::node;
 
@@ -36,6 +37,9 @@ pub struct ProviderSettings {
     /// How much is sent at once and per minute.
     #[serde(default)]
     pub limits: AdmissionSettings,
+    /// How many calls are made at a time, before all other limits; no bound where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolSettings>,
     /// How often a failed call is tried again.
     #[serde(default)]
     pub retry: RetrySettings,
@@ -63,6 +67,7 @@ impl ProviderSettings {
             timeout: default_timeout(),
             gap_timeout: default_timeout(),
             limits: AdmissionSettings::default(),
+            pool: None,
             retry: RetrySettings::default(),
             breaker: BreakerSettings::default(),
             options: BTreeMap::new(),

@@ -265,3 +265,50 @@ async fn an_edited_file_is_applied_and_a_broken_one_never_is() {
     assert!(seen.try_recv().is_err());
     drop(watcher);
 }
+
+#[test]
+fn a_pool_is_read_with_its_defaults_and_its_problems_name_the_field() {
+    let config = read(
+        r#"
+[tools.http]
+pool = { workers = 4, queue = 100, routing = "key" }
+
+[providers.main]
+kind = "offline"
+pool = { workers = 2 }
+"#,
+    )
+    .unwrap();
+    let size = config.tools.http.pool.unwrap().size();
+    assert_eq!((size.workers, size.queue, size.routing), (4, 100, beluga_runtime::Routing::KeyPersistent));
+    let size = config.providers["main"].pool.unwrap().size();
+    assert_eq!(size, beluga_runtime::PoolSettings { workers: 2, ..beluga_runtime::PoolSettings::default() });
+    assert_eq!(config.tools.clock.pool, None);
+
+    let (paths, text) = refused(
+        r#"
+[tools.http]
+pool = { workers = 0, routing = "sticki" }
+
+[tools.clock]
+pool = { queue = 10 }
+
+[providers.main]
+kind = "offline"
+pool = { workers = 2, size = 3 }
+"#,
+    );
+    let wanted =
+        ["providers.main.pool.size", "tools.clock.pool.workers", "tools.http.pool.routing", "tools.http.pool.workers"];
+    let mut paths = paths;
+    paths.sort();
+    assert_eq!(paths, wanted);
+    assert!(text.contains("must be at least 1, not 0") && text.contains("sticky"), "{text}");
+}
+
+#[test]
+fn a_pool_has_at_most_as_many_workers_as_the_kernel_allows() {
+    let of = |workers: usize| format!("[tools.clock]\npool = {{ workers = {workers} }}\n");
+    assert!(read(&of(beluga_runtime::WORKERS_MAX)).is_ok());
+    assert_eq!(refused(&of(beluga_runtime::WORKERS_MAX + 1)).0, ["tools.clock.pool.workers"]);
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::period::Period;
+use super::pool::PoolSettings;
 
 /// The names of the built-in tools.
 pub(crate) const NAMES: [&str; 3] = ["calculator", "clock", "http"];
@@ -28,11 +29,14 @@ pub struct ToolSettings {
 pub struct BuiltinSettings {
     /// The most time one call may take.
     pub timeout: Period,
+    /// How many calls run at a time; no bound where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolSettings>,
 }
 
 impl Default for BuiltinSettings {
     fn default() -> Self {
-        Self { timeout: Period::from_secs(5) }
+        Self { timeout: Period::from_secs(5), pool: None }
     }
 }
 
@@ -48,11 +52,14 @@ pub struct HttpToolSettings {
     /// The most bytes read of an answer.
     #[schemars(range(min = 1, max = 104_857_600))]
     pub body_limit_bytes: usize,
+    /// How many calls run at a time; no bound where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolSettings>,
 }
 
 impl Default for HttpToolSettings {
     fn default() -> Self {
-        Self { allow: Vec::new(), timeout: Period::from_secs(20), body_limit_bytes: 256 * 1024 }
+        Self { allow: Vec::new(), timeout: Period::from_secs(20), body_limit_bytes: 256 * 1024, pool: None }
     }
 }
 

@@ -9,7 +9,7 @@ use beluga_runtime::service::{RateLimitConfig, RetryConfig, TimeoutConfig};
 use beluga_runtime::{Backoff, BreakerConfig};
 
 use super::registry::model_registry;
-use crate::config::{Config, Environment, ProviderSettings, TierSettings};
+use crate::config::{Config, Environment, PoolSettings, ProviderSettings, TierSettings};
 
 /// The models of a node, by the names of their providers.
 #[derive(Debug)]
@@ -137,6 +137,7 @@ fn policy(settings: &ProviderSettings, tiers: &BTreeMap<String, TierSettings>) -
             half_open_max: breaker.half_open_max,
         }),
         max_concurrent: limits.max_concurrent,
+        pool: settings.pool.map(PoolSettings::size),
         rate: Some(RateLimitConfig {
             requests_per_minute: limits.rpm,
             tokens_per_minute: limits.tpm,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use beluga_actors::tool::builtin::{calculator, clock};
@@ -12,7 +11,7 @@ use beluga_providers::http::{HttpClient, Network};
 use beluga_providers::tool::{AllowList, HttpTool, HttpToolSettings as Limits};
 use serde_json::Value;
 
-use crate::config::{HttpToolSettings, ToolSettings};
+use crate::config::{HttpToolSettings, Period, PoolSettings, ToolSettings};
 
 /// The built-in tools of a node, shared by its agents.
 #[derive(Debug)]
@@ -27,15 +26,20 @@ impl ToolSet {
     /// # Errors
     /// What the supervisor answers; `internal` if TLS cannot be set up.
     pub(super) async fn start(tools: &Tools, settings: &ToolSettings, host: &Arc<dyn Host>) -> Result<Self> {
-        let within = |timeout: Duration| ActorSettings { timeout, ..ActorSettings::default() };
-        tools.add(Arc::new(calculator), within(settings.calculator.timeout.get())).await?;
-        tools.add(Arc::new(clock(Arc::clone(host))), within(settings.clock.timeout.get())).await?;
+        let within = |timeout: Period, pool: Option<PoolSettings>| ActorSettings {
+            timeout: timeout.get(),
+            pool: pool.map(PoolSettings::size),
+            ..ActorSettings::default()
+        };
+        let ToolSettings { calculator: calculates, clock: tells, http: sends } = settings;
+        tools.add(Arc::new(calculator), within(calculates.timeout, calculates.pool)).await?;
+        tools.add(Arc::new(clock(Arc::clone(host))), within(tells.timeout, tells.pool)).await?;
         let http = Arc::new(Swapped::new(Arc::new(http_tool(&settings.http, host)?)));
-        tools.add(Arc::clone(&http) as Arc<dyn Tool>, within(settings.http.timeout.get())).await?;
+        tools.add(Arc::clone(&http) as Arc<dyn Tool>, within(sends.timeout, sends.pool)).await?;
         Ok(Self { host: Arc::clone(host), http })
     }
 
-    /// Applies changed settings: calls that run go on with the old ones. Time limits change at the next start.
+    /// Applies changed settings: calls that run go on with the old ones. Time limits and pools change at the next start.
     ///
     /// # Errors
     /// `internal` if TLS cannot be set up.
