@@ -20,6 +20,7 @@ mod kit;
 mod memory;
 mod middleware;
 mod output;
+mod pool;
 mod resilience;
 mod state;
 mod supervision;
