@@ -14,10 +14,10 @@
 //! and answers later is free at once, and so is a pool that stands as the worker of another.
 //!
 //! **Failure.** A crashed worker is built anew by the pool, by the template's settings: it loses the message in hand,
-//! keeps its queue, and gets nothing new before it runs. One whose restarts are used up is passed over while others
-//! live; when all are, the pool's own gate is open and callers get `unavailable` with a time to wait. A worker that is
-//! gone (somebody stopped it) is replaced by the next [`Pool::resize`]; without any worker calls are `unavailable`. A
-//! pool that is built anew itself finds its workers again, with their queues.
+//! keeps its queue, and gets nothing new before it runs but what its keys bind to it. One whose restarts are used up is
+//! passed over while others live; when all are, the pool's own gate is open and callers get `unavailable` with a time
+//! to wait. A worker that is gone (somebody stopped it) is replaced by the next [`Pool::resize`]; without any worker
+//! calls are `unavailable`. A pool that is built anew itself finds its workers again, with their queues.
 //!
 //! **What is lost**: what a worker or the pool had in hand when it died, and what the lanes' policy dropped. All of it
 //! is a dead letter and, where somebody waits, an error.
