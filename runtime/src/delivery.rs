@@ -5,8 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use beluga_core::{BoxFuture, Error, Result};
+use beluga_core::{BoxFuture, Error, Result, Retry};
 
 use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
@@ -70,7 +71,7 @@ impl Route {
                 &active
             }
         };
-        self.offer(slot, envelope, None).map_err(|(refusal, envelope)| refuse(slot, refusal, &envelope))
+        self.offer(slot, envelope, None).map_err(|(refusal, envelope)| refuse(slot, refusal, envelope))
     }
 
     /// Sends at once if a slot takes it; what needs waiting, activating or refusing is left to a [`Delivery`].
@@ -83,6 +84,14 @@ impl Route {
         match self {
             Route::Slot(slot) => &slot.ground,
             Route::Virtual(resolve) => resolve.ground(),
+        }
+    }
+
+    /// Returns the slot it leads to now.
+    pub(crate) fn active(&self) -> Option<Arc<Slot>> {
+        match self {
+            Route::Slot(slot) => Some(Arc::clone(slot)),
+            Route::Virtual(resolve) => resolve.active(),
         }
     }
 
@@ -126,22 +135,37 @@ fn full(slot: &Slot, lane: Lane) -> Error {
     Error::overloaded("the lane is full").with("actor", slot.name()).with("lane", lane.as_str())
 }
 
-/// Names the reason of a refusal; a message to an ended actor also becomes a dead letter.
-fn refuse(slot: &Arc<Slot>, refusal: Refusal, envelope: &Envelope) -> Error {
+fn late(slot: &Slot, lane: Lane, after: Duration) -> Error {
+    Error::overloaded("the lane's oldest message has waited for too long")
+        .with_retry(Retry::After(after))
+        .with("actor", slot.name())
+        .with("lane", lane.as_str())
+        .with("limit_ms", after.as_millis())
+}
+
+/// Names the reason of a refusal, also to whoever waits for an answer; a message to an ended actor becomes a dead letter.
+fn refuse(slot: &Arc<Slot>, refusal: Refusal, envelope: Envelope) -> Error {
     let head = envelope.head();
     let error = match refusal {
         Refusal::Full => full(slot, head.lane),
+        Refusal::Late(after) => late(slot, head.lane, after),
         Refusal::Gated(until) => slot.refusal_gated(until),
         Refusal::Closed => {
             slot.ground.bury(slot.name(), head, DeadReason::Stopped, None, None);
             slot.refusal_gone()
         }
     };
-    error.with("message", head.name)
+    let error = error.with("message", head.name);
+    if envelope.awaits_answer() {
+        envelope.refuse(error.duplicate());
+    }
+    error
 }
 
 /// One send: straight into the mailbox when it is first polled, by a [`Delivery`] if that is not possible.
 pub(crate) enum Post {
+    /// It cannot be sent.
+    Refused(Error),
     New(Envelope),
     Waiting(Box<Delivery>),
     Sent,
@@ -152,7 +176,11 @@ impl Post {
         if let Post::Waiting(delivery) = self {
             return Pin::new(&mut **delivery).poll(cx);
         }
-        let Post::New(envelope) = std::mem::replace(self, Post::Sent) else { return Poll::Ready(Ok(())) };
+        let envelope = match std::mem::replace(self, Post::Sent) {
+            Post::New(envelope) => envelope,
+            Post::Refused(error) => return Poll::Ready(Err(error)),
+            Post::Waiting(_) | Post::Sent => return Poll::Ready(Ok(())),
+        };
         let Err(envelope) = route.send_now(envelope) else { return Poll::Ready(Ok(())) };
         let mut delivery = Box::new(Delivery::new(route.clone(), envelope));
         let poll = Pin::new(&mut *delivery).poll(cx);
@@ -236,7 +264,7 @@ impl Future for Delivery {
                 this.rounds += 1;
                 continue;
             }
-            return Poll::Ready(Err(refuse(&slot, refusal, &envelope)));
+            return Poll::Ready(Err(refuse(&slot, refusal, envelope)));
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Head {
     pub(crate) index: u16,
     /// Whether the payload's text may stand in a dead letter.
     pub(crate) keep: bool,
+    /// Whether there may be a [`rest`](Parcel::rest) of it when its handler is over.
+    pub(crate) is_batch: bool,
     /// The incarnation it is meant for; 0 means any. Timers stamp it.
     pub(crate) incarnation: u32,
     /// When it was sent, in nanoseconds of the system's coarse clock.
@@ -28,6 +30,15 @@ pub struct Head {
     pub(crate) carried: Carried,
     /// Dropped once the message was handled, refused or lost: a pool learns by it that its worker is free.
     pub(crate) lease: Option<Lease>,
+}
+
+impl Head {
+    pub(crate) fn new(name: &'static str, lane: Lane, index: usize, keep: bool, carried: Carried) -> Self {
+        // `protocol!` tuples have at most 32 messages.
+        let index = u16::try_from(index).unwrap_or(u16::MAX);
+        let sender = crate::ground::current_actor();
+        Self { name, lane, index, keep, is_batch: false, incarnation: 0, sent_ns: 0, sender, carried, lease: None }
+    }
 }
 
 /// Something that is given back by being dropped.
@@ -41,6 +52,12 @@ pub trait Parcel: Any + Send {
     fn refuse(self: Box<Self>, error: Error);
     /// The payload's text, for types that opted in.
     fn kept(&self) -> Option<String>;
+    /// Whether somebody waits for an answer, or for items.
+    fn awaits_answer(&self) -> bool;
+    /// What a handler that is over has not come to.
+    fn rest(&mut self) -> Option<Envelope> {
+        None
+    }
 }
 
 /// A boxed envelope: what lanes hold.
@@ -65,9 +82,15 @@ impl<M: Message> CallPacket<M> {
         Self::boxed(index, message, carried, ReplyPort::to_caller(answers, M::NAME))
     }
 
+    /// Makes the envelope of a message whose answer goes to whoever asked another actor first.
+    pub(crate) fn passed_on(index: usize, message: M, reply: ReplyPort<M::Reply>) -> Envelope {
+        let carried = reply.caller().map_or(Carried::Nothing, Carried::Asked);
+        Self::boxed(index, message, carried, reply)
+    }
+
     /// Makes an envelope with a way back that exists already.
     pub(crate) fn boxed(index: usize, message: M, carried: Carried, reply: ReplyPort<M::Reply>) -> Envelope {
-        Box::new(Self { head: head(M::NAME, M::LANE, index, M::KEEP, carried), content: Some((message, reply)) })
+        Box::new(Self { head: Head::new(M::NAME, M::LANE, index, M::KEEP, carried), content: Some((message, reply)) })
     }
 }
 
@@ -102,6 +125,10 @@ impl<M: Message> Parcel for CallPacket<M> {
     fn kept(&self) -> Option<String> {
         self.content.as_ref().and_then(|(message, _)| message.kept())
     }
+
+    fn awaits_answer(&self) -> bool {
+        self.content.as_ref().is_some_and(|(_, reply)| !reply.is_closed())
+    }
 }
 
 /// The envelope of a message answered by a stream.
@@ -127,7 +154,7 @@ pub(crate) fn open_stream<M: StreamMessage>(envelope: &mut dyn Parcel) -> Option
 impl<M: StreamMessage> StreamPacket<M> {
     pub(crate) fn boxed(index: usize, message: M, context: CallContext, sink: Sink<M::Item>) -> Envelope {
         Box::new(Self {
-            head: head(M::NAME, M::LANE, index, M::KEEP, Carried::Own(context)),
+            head: Head::new(M::NAME, M::LANE, index, M::KEEP, Carried::Own(context)),
             content: Some((message, sink)),
         })
     }
@@ -151,20 +178,8 @@ impl<M: StreamMessage> Parcel for StreamPacket<M> {
     fn kept(&self) -> Option<String> {
         self.content.as_ref().and_then(|(message, _)| message.kept())
     }
-}
 
-fn head(name: &'static str, lane: Lane, index: usize, keep: bool, carried: Carried) -> Head {
-    // `protocol!` tuples have at most 32 messages.
-    let index = u16::try_from(index).unwrap_or(u16::MAX);
-    Head {
-        name,
-        lane,
-        index,
-        keep,
-        incarnation: 0,
-        sent_ns: 0,
-        sender: crate::ground::current_actor(),
-        carried,
-        lease: None,
+    fn awaits_answer(&self) -> bool {
+        self.content.is_some()
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Guard {
     pub(crate) batch: Batch,
     /// The message whose handler runs; its content is taken out.
     pub(crate) hand: Option<Envelope>,
+    /// Whether there may be a rest of it.
+    pub(crate) is_batch: bool,
     /// Its text, if its type opted in.
     pub(crate) kept: Option<String>,
     pub(crate) reason: Option<ExitReason>,
@@ -87,7 +89,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(crate) fn new(incarnation: Arc<Incarnation>, ack: Option<oneshot::Sender<Result<()>>>) -> Self {
-        Self { incarnation, batch: Batch::default(), hand: None, kept: None, reason: None, ack }
+        Self { incarnation, batch: Batch::default(), hand: None, is_batch: false, kept: None, reason: None, ack }
     }
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {
@@ -119,6 +121,11 @@ impl Guard {
         let mut envelope = self.hand.take()?;
         if !matches!(carried, Carried::Nothing) {
             envelope.head_mut().carried = carried;
+        }
+        if std::mem::take(&mut self.is_batch)
+            && let Some(rest) = envelope.rest()
+        {
+            self.batch.put_first(rest);
         }
         Some(envelope)
     }

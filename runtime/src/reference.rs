@@ -48,7 +48,7 @@ impl<P: Protocol> Ref<P> {
     where
         P: Accepts<M>,
     {
-        Tell { route: &self.route, send: Post::New(CallPacket::told(P::INDEX, message, Carried::Nothing)) }
+        Tell::new(&self.route, Post::New(CallPacket::told(P::INDEX, message, Carried::Nothing)))
     }
 
     /// Tells a message on behalf of a call: expired or cancelled, it never runs.
@@ -57,7 +57,7 @@ impl<P: Protocol> Ref<P> {
         P: Accepts<M>,
     {
         let envelope = CallPacket::told(P::INDEX, message, Carried::For(context.clone()));
-        Tell { route: &self.route, send: Post::New(envelope) }
+        Tell::new(&self.route, Post::New(envelope))
     }
 
     /// Tells a message without waiting.
@@ -113,10 +113,7 @@ impl<P: Protocol> Ref<P> {
     /// Returns the place of the actor; `None` for a virtual one that is not active.
     #[must_use]
     pub fn active(&self) -> Option<Address> {
-        match &self.route {
-            Route::Slot(slot) => Some(Address(Arc::clone(slot))),
-            Route::Virtual(resolve) => resolve.active().map(Address),
-        }
+        self.route.active().map(Address)
     }
 
     /// Returns the place of the actor.
@@ -168,6 +165,12 @@ impl<P> fmt::Debug for Ref<P> {
 pub struct Tell<'a> {
     route: &'a Route,
     send: Post,
+}
+
+impl<'a> Tell<'a> {
+    pub(crate) fn new(route: &'a Route, send: Post) -> Self {
+        Self { route, send }
+    }
 }
 
 impl Future for Tell<'_> {

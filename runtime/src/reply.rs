@@ -1,10 +1,11 @@
 //! The way back of one ask.
 
 use std::fmt;
+use std::sync::Arc;
 
-use beluga_core::{Error, Result};
+use beluga_core::{Error, HOPS_MAX};
 
-use crate::call::Answers;
+use crate::call::{Answers, Caller, in_a_circle};
 
 /// Answers one ask. Dropped unanswered, the caller gets `unknown_outcome`.
 ///
@@ -26,7 +27,7 @@ impl<R> ReplyPort<R> {
     }
 
     /// Answers. A caller that left is no error.
-    pub fn send(self, outcome: Result<R>) {
+    pub fn send(self, outcome: beluga_core::Result<R>) {
         match self.answers {
             Some(answers) => answers.put(outcome),
             None => {
@@ -41,6 +42,25 @@ impl<R> ReplyPort<R> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.answers.as_ref().is_none_or(Answers::is_left)
+    }
+
+    /// Counts that the question is passed on once more. `Err`: it was too often, and the caller has been told.
+    pub(crate) fn passed_on(self) -> Result<Self, ()> {
+        match self.answers {
+            Some(answers) if answers.pass_on() > HOPS_MAX => {
+                answers.put(Err(in_a_circle().with("message", self.message)));
+                Err(())
+            }
+            answers => Ok(Self { answers, ..self }),
+        }
+    }
+
+    /// Returns what a receiver may know of the caller.
+    pub(crate) fn caller(&self) -> Option<Arc<dyn Caller>>
+    where
+        R: Send + 'static,
+    {
+        self.answers.as_ref().and_then(Answers::caller)
     }
 
     /// Answers that the message was not handled; a teller is not told.

@@ -98,6 +98,13 @@ pub(crate) struct Stats {
     pub(crate) hand_message: Mutex<Option<&'static str>>,
 }
 
+impl Stats {
+    /// Counts handled messages. Called by the drain alone.
+    pub(crate) fn add_handled(&self, count: u64) {
+        self.handled.store(self.handled.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+}
+
 pub(crate) struct Life {
     pub(crate) phase: Phase,
     pub(crate) fate: Fate,

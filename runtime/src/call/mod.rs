@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use beluga_core::{CallContext, CancelToken, Error, HOPS_MAX, Result};
 
 use crate::ground::Clock;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, Mutex, Ordering};
 
 use cell::AnswerCell;
 
@@ -39,6 +39,8 @@ pub(crate) struct Line {
     parent: Option<CallContext>,
     /// When the caller stops waiting, by the system's clock.
     deadline_ns: u64,
+    /// How often the question was passed on.
+    passed: AtomicU8,
     /// Set when the caller stopped waiting before it had an answer.
     left: AtomicBool,
     /// Set once there is a token.
@@ -104,6 +106,7 @@ impl<R> Call<R> {
         let line = Line {
             parent,
             deadline_ns,
+            passed: AtomicU8::new(0),
             left: AtomicBool::new(false),
             has_token: AtomicBool::new(false),
             token: Mutex::new(None),
@@ -166,6 +169,15 @@ impl<R> Answers<R> {
     /// Returns whether nobody waits for the answer any more.
     pub(crate) fn is_left(&self) -> bool {
         self.0.as_ref().is_none_or(|call| call.line.left.load(Ordering::Acquire))
+    }
+
+    /// Counts that the question is passed on, and returns how often it was.
+    pub(crate) fn pass_on(&self) -> u8 {
+        // One end of the receiver, one writer: nothing is lost between load and store.
+        let Some(call) = &self.0 else { return 0 };
+        let passed = call.line.passed.load(Ordering::Relaxed).saturating_add(1);
+        call.line.passed.store(passed, Ordering::Relaxed);
+        passed
     }
 
     fn settle(&mut self, answered: Answered<R>) {

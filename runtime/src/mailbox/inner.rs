@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::settings::{LaneSettings, Lanes, Overflow};
 use super::signal::Signal;
@@ -89,6 +89,12 @@ impl LaneQueue {
         if self.taken > 0 { Some(self.taken_sent_ns) } else { self.queue.front().map(|front| front.head().sent_ns) }
     }
 
+    /// Returns whether the oldest message has waited for longer.
+    pub(super) fn has_waited(&self, longer: Duration, now_ns: u64) -> bool {
+        let waited_ns = self.oldest_ns().map_or(0, |sent_ns| now_ns.saturating_sub(sent_ns));
+        Duration::from_nanos(waited_ns) > longer
+    }
+
     /// Gives back the room of a burst that is over.
     pub(super) fn shrink(&mut self, hands: &mut VecDeque<Envelope>) {
         for queue in [&mut self.queue, hands] {
@@ -113,6 +119,12 @@ pub(crate) struct Batch {
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.normal.is_empty() && self.bulk.is_empty()
+    }
+
+    /// Puts back what a handler has not come to. Of an urgent lane it is first among the normal ones.
+    pub(crate) fn put_first(&mut self, rest: Envelope) {
+        let lane = rest.head().lane;
+        self.of(lane).push_front(rest);
     }
 
     pub(super) fn of(&mut self, lane: Lane) -> &mut VecDeque<Envelope> {

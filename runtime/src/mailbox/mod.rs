@@ -19,7 +19,7 @@ mod signal;
 mod tests;
 
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::envelope::Envelope;
 use crate::message::Lane;
@@ -53,6 +53,8 @@ const fn bit(lane: Lane) -> u8 {
 pub(crate) enum Refusal {
     /// The lane is full.
     Full,
+    /// Its oldest message has waited for longer than this.
+    Late(Duration),
     /// The gate is open until then: the actor's restarts are used up.
     Gated(Instant),
     /// The actor is ending or gone.
@@ -99,8 +101,14 @@ impl Mailbox {
         }
         let places = inner.lane(lane);
         let mut dropped = None;
+        if let Overflow::Shed { after } = places.settings.overflow
+            && places.has_waited(after, envelope.head().sent_ns)
+        {
+            return Err((Refusal::Late(after), envelope));
+        }
         if places.is_full() {
             match places.settings.overflow {
+                Overflow::Shed { after } => return Err((Refusal::Late(after), envelope)),
                 Overflow::DropNewest => return Ok(Some(envelope)),
                 Overflow::DropOldest => dropped = places.queue.pop_front(),
                 Overflow::Reject => return Err((Refusal::Full, envelope)),

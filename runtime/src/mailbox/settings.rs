@@ -1,5 +1,7 @@
 //! Bounds and policies of the lanes of one mailbox.
 
+use std::time::Duration;
+
 use crate::message::Lane;
 
 /// What happens to a message that meets a full lane.
@@ -15,6 +17,12 @@ pub enum Overflow {
     DropOldest,
     /// The new message becomes a dead letter.
     DropNewest,
+    /// The sender gets `overloaded` with this long to wait, also while the lane has places but its oldest message has
+    /// waited for longer: what is accepted is served soon, or not at all.
+    Shed {
+        /// The longest a message may have waited, to the precision of the system's coarse clock.
+        after: Duration,
+    },
 }
 
 /// The bound and the policy of one lane.

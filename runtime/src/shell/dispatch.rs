@@ -1,6 +1,7 @@
 //! From an envelope to the handler's future: one function per message, found by the message's position.
 
 use crate::actor::{Actor, DeferredHandler, StreamHandler};
+use crate::batch::{handle_all, open_batch};
 use crate::cx::Cx;
 use crate::envelope::{Envelope, open_call, open_stream};
 use crate::message::{Message, StreamMessage};
@@ -39,8 +40,12 @@ fn call<'a, A: DeferredHandler<M>, M: Message>(
     cx: &'a mut Cx<A>,
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
-    let (message, reply) = open_call::<M>(hand.as_mut()?.as_mut())?;
-    Some(nest.place(actor.handle(message, reply, cx)))
+    let envelope = hand.as_mut()?.as_mut();
+    if let Some((message, reply)) = open_call::<M>(envelope) {
+        return Some(nest.place(actor.handle(message, reply, cx)));
+    }
+    let items = open_batch::<M>(envelope)?;
+    Some(nest.place(handle_all(actor, items, cx)))
 }
 
 fn stream<'a, A: StreamHandler<M>, M: StreamMessage>(

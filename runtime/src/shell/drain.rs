@@ -153,6 +153,7 @@ impl Drain {
         if head.keep {
             self.guard.kept = envelope.kept();
         }
+        self.guard.is_batch = head.is_batch;
         self.guard.take_up(envelope);
         true
     }
@@ -176,8 +177,7 @@ impl Drain {
         drop(self.guard.let_go());
         self.guard.kept = None;
         self.has_served = true;
-        let handled = &self.incarnation.slot.stats.handled;
-        handled.store(handled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.incarnation.slot.stats.add_handled(1);
     }
 
     /// Names the poison message and returns how the incarnation ends.

@@ -9,6 +9,7 @@ use beluga_core::{CallContext, Error, Result};
 use tokio::sync::mpsc;
 
 use crate::actor::Actor;
+use crate::batch::open_batch;
 use crate::cx::Cx;
 use crate::envelope::{Envelope, open_call, open_stream};
 use crate::message::{Message, StreamMessage};
@@ -167,7 +168,16 @@ fn take_call<'a, P: Protocol, M: Message>(
     cx: &'a mut Cx<ProbeActor<P>>,
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
-    let (message, reply) = open_call::<M>(hand.as_mut()?.as_mut())?;
+    let envelope = hand.as_mut()?.as_mut();
+    let Some((message, reply)) = open_call::<M>(envelope) else {
+        let mut items = open_batch::<M>(envelope)?;
+        return Some(nest.place(async move {
+            while let Some(message) = items.next() {
+                let (reply, context) = (ReplyPort::to_nobody(M::NAME), cx.context().clone());
+                actor.take(M::NAME, Received { message, reply, context }).await;
+            }
+        }));
+    };
     let received = Received { message, reply, context: cx.context().clone() };
     Some(nest.place(actor.take(M::NAME, received)))
 }

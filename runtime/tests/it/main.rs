@@ -8,6 +8,7 @@ mod faults;
 mod fixture;
 mod lanes;
 mod pool;
+mod reach;
 mod supervision;
 mod talk;
 mod waits;
