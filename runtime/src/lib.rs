@@ -86,7 +86,7 @@ pub use reference::{Ref, StreamCall, Tell};
 pub use reply::ReplyPort;
 pub use scope::Scope;
 pub use shell::Serves;
-pub use sink::{ReplyStream, STREAM_WINDOW, Sink};
+pub use sink::{ReplyStream, STREAM_WINDOW, Sending, Sink};
 pub use slot::Phase;
 pub use spec::{CANCEL_GRACE, ChildSpec, OnExhausted, Restart, START_TIMEOUT, STOP_GRACE, Spec, Strategy};
 pub use system::{

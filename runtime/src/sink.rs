@@ -6,10 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use beluga_core::{CallContext, Cancelled, Error, Result};
 use futures_core::Stream;
+use futures_util::StreamExt;
+use tokio::task::coop;
 
 use crate::delivery::{Delivery, Route};
 use crate::time;
-use crate::window::{Producer, Reader, Refused, window};
+use crate::window::{self, Producer, Reader, Refused, Taken, window};
 
 /// How many items a producer may be ahead of its reader, unless the reader asks for another window.
 pub const STREAM_WINDOW: usize = 32;
@@ -17,7 +19,8 @@ pub const STREAM_WINDOW: usize = 32;
 /// The producer's side of a stream. May move into a job.
 ///
 /// It must be ended with [`finish`](Self::finish) or [`fail`](Self::fail); dropped otherwise, its reader gets
-/// `unknown_outcome` after the items already sent. A clone sends into the same stream.
+/// `unknown_outcome` after the items already sent. A clone sends into the same stream, within the same window: who waits
+/// longest sends first, and whoever ends the stream ends it for all.
 pub struct Sink<T> {
     items: Producer<T>,
     context: CallContext,
@@ -27,68 +30,84 @@ impl<T> Sink<T> {
     /// Sends one item, waiting for credit. Cancel safe: dropped before it is ready, the item was not sent.
     ///
     /// # Errors
-    /// `cancelled` when the reader left or the call was cancelled.
-    pub async fn send(&self, item: T) -> Result<()> {
-        let Some(item) = self.offer(item)? else { return Ok(()) };
-        // Boxed: most items find credit, and every producer would hold the room to wait.
-        Box::pin(self.send_late(item)).await
-    }
-
-    async fn send_late(&self, item: T) -> Result<()> {
-        let cancelled = self.context.cancel_token().cancelled();
-        tokio::select! {
-            biased;
-            sent = self.items.send(item) => if sent { Ok(()) } else { Err(left()) },
-            () = cancelled => Err(left()),
-        }
+    /// `cancelled` when the reader left, the call was cancelled, or the stream was ended.
+    pub fn send(&self, item: T) -> Sending<'_, T> {
+        Sending { sink: self, item: self.items.send(item), cancelled: None }
     }
 
     /// Sends one item if the reader has given credit for it.
     ///
     /// # Errors
-    /// `cancelled` when the reader left or the call was cancelled, `overloaded` without credit.
+    /// `cancelled` when the reader left, the call was cancelled, or the stream was ended; `overloaded` without credit.
     pub fn try_send(&self, item: T) -> Result<()> {
-        match self.offer(item)? {
-            None => Ok(()),
-            Some(_) => Err(Error::overloaded("the reader has given no credit")),
-        }
-    }
-
-    /// Sends an item, or gives it back without credit.
-    fn offer(&self, item: T) -> Result<Option<T>> {
         if self.context.is_cancelled() {
-            return Err(left());
+            return Err(unread());
         }
         match self.items.try_send(item) {
-            Ok(()) => Ok(None),
-            Err(Refused::NoCredit(item)) => Ok(Some(item)),
-            Err(Refused::Left) => Err(left()),
+            Ok(()) => Ok(()),
+            Err(Refused::NoCredit(_)) => Err(Error::overloaded("the reader has given no credit")),
+            Err(Refused::Closed(_)) => Err(unread()),
         }
     }
 
-    /// Ends the stream in order. The first end counts.
+    /// Sends every item of a stream, and ends as that ends: in order, or with its error.
+    ///
+    /// The stream is read no faster than the reader reads: beside the window one item of it is in hand. It is dropped as
+    /// soon as nobody reads any more, also while it gives nothing.
+    ///
+    /// # Errors
+    /// `cancelled` when the reader left or the call was cancelled. The stream's error goes to the reader only.
+    pub async fn send_all(self, items: impl Stream<Item = Result<T>>) -> Result<()> {
+        let end = {
+            let mut items = std::pin::pin!(items);
+            let mut closed = std::pin::pin!(self.closed());
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    next = items.next() => next,
+                    () = &mut closed => return Err(unread()),
+                };
+                match next {
+                    Some(Ok(item)) => self.send(item).await?,
+                    Some(Err(error)) => break Err(error),
+                    None => break Ok(()),
+                }
+            }
+        };
+        self.items.end(end);
+        Ok(())
+    }
+
+    /// Ends the stream in order, after the items already sent. The first end counts; nothing is taken after it.
     pub fn finish(self) {
         self.items.end(Ok(()));
     }
 
-    /// Ends the stream with an error, after the items already sent. The first end counts.
+    /// Ends the stream with an error, after the items already sent. The first end counts; nothing is taken after it.
     pub fn fail(self, error: Error) {
         self.items.end(Err(error));
     }
 
-    /// Waits until nobody reads any more, or the call was cancelled. Cancel safe.
+    /// Waits until nothing is taken any more: the reader left, the call was cancelled, or a clone ended the stream.
+    /// Cancel safe.
     pub async fn closed(&self) {
         let cancelled = self.context.cancel_token().cancelled();
         tokio::select! {
-            () = self.items.left() => {}
+            () = self.items.closed() => {}
             () = cancelled => {}
         }
     }
 
-    /// Returns whether nobody reads any more, or the call was cancelled.
+    /// Returns whether nothing is taken any more. See [`closed`](Self::closed).
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.items.is_left() || self.context.is_cancelled()
+        self.items.is_closed() || self.context.is_cancelled()
+    }
+
+    /// Returns how many items may be sent at once. Another producer may be faster.
+    #[must_use]
+    pub fn credit(&self) -> usize {
+        self.items.credit()
     }
 
     /// Returns the context of the call.
@@ -98,8 +117,41 @@ impl<T> Sink<T> {
     }
 }
 
-fn left() -> Error {
-    Error::cancelled("the reader of the stream left")
+/// The future of [`Sink::send`].
+// Most items find credit: its own type costs no allocation where one waits, and little room where none does.
+#[must_use = "an item is not sent unless awaited"]
+pub struct Sending<'a, T> {
+    sink: &'a Sink<T>,
+    item: window::Send<'a, T>,
+    /// Made when the item has to wait.
+    cancelled: Option<Cancelled>,
+}
+
+impl<T> Future for Sending<'_, T> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = &mut *self;
+        if this.sink.context.is_cancelled() {
+            return Poll::Ready(Err(unread()));
+        }
+        if let Poll::Ready(is_sent) = Pin::new(&mut this.item).poll(cx) {
+            return Poll::Ready(if is_sent { Ok(()) } else { Err(unread()) });
+        }
+        let token = this.sink.context.cancel_token();
+        let cancelled = this.cancelled.get_or_insert_with(|| token.cancelled());
+        Pin::new(cancelled).poll(cx).map(|()| Err(unread()))
+    }
+}
+
+impl<T> fmt::Debug for Sending<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("sink", self.sink).finish_non_exhaustive()
+    }
+}
+
+fn unread() -> Error {
+    Error::cancelled("nobody reads the stream any more")
 }
 
 impl<T> Clone for Sink<T> {
@@ -117,7 +169,8 @@ impl<T> fmt::Debug for Sink<T> {
 /// The reader's side of a stream. Dropping it cancels the producer.
 ///
 /// Gives items, then ends; or gives one last error and ends: what the producer failed with, `unknown_outcome` if it
-/// died, `timeout` at the deadline, `cancelled` with the parent's call.
+/// died, `timeout` at the deadline, `cancelled` with the parent's call. The last two refuse what the producer sends from
+/// then on; what it sent before is still given.
 #[must_use = "a stream does nothing unless polled"]
 pub struct ReplyStream<T> {
     items: Reader<T>,
@@ -167,29 +220,49 @@ impl<T> ReplyStream<T> {
             if let Err(error) = sent {
                 return Poll::Ready(Some(Err(error)));
             }
+            // The deadline's timer runs from now on, also for a stream that never keeps its reader waiting.
+            let _ = self.poll_limits(cx);
         }
-        if let Some(item) = ready!(self.items.poll_next(cx)) {
-            return Poll::Ready(Some(Ok(item)));
+        if self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed()) {
+            self.cut(Error::timeout("the stream did not end in time"));
         }
-        Poll::Ready(match self.items.take_end() {
-            Some(Ok(())) => None,
-            Some(Err(error)) => Some(Err(error)),
-            None => Some(Err(self.name(Error::unknown_outcome("the producer ended without finishing the stream")))),
+        let budget = ready!(coop::poll_proceed(cx));
+        let taken = ready!(self.items.poll_next(cx));
+        budget.made_progress();
+        Poll::Ready(match taken {
+            Taken::Item(item) => Some(Ok(item)),
+            Taken::End(Some(Ok(()))) => None,
+            Taken::End(Some(Err(error))) => Some(Err(error)),
+            Taken::End(None) => Some(Err(self.name(if self.context.is_cancelled() {
+                Error::cancelled("the call was cancelled")
+            } else {
+                Error::unknown_outcome("the producer ended without finishing the stream")
+            }))),
         })
     }
 
-    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+    /// Is ready, and the stream has its end, once the parent was cancelled or the deadline passed.
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(parent) = self.parent.as_mut()
             && Pin::new(parent).poll(cx).is_ready()
         {
-            return Poll::Ready(self.name(Error::cancelled("the call was cancelled")));
+            self.cut(Error::cancelled("the call was cancelled"));
+            return Poll::Ready(());
         }
         if let Some(sleep) = self.sleep.as_mut()
             && sleep.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(self.name(Error::timeout("the stream did not end in time")));
+            self.cut(Error::timeout("the stream did not end in time"));
+            return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// Ends the stream with an error after what was sent so far, and cancels the producer.
+    fn cut(&mut self, error: Error) {
+        self.items.refuse(self.name(error));
+        (self.delivery, self.parent, self.sleep) = (None, None, None);
+        self.context.cancel_token().cancel();
     }
 
     fn name(&self, error: Error) -> Error {
@@ -207,7 +280,10 @@ impl<T> Stream for ReplyStream<T> {
         }
         let next = match this.poll_item(cx) {
             Poll::Ready(next) => next,
-            Poll::Pending => Some(Err(ready!(this.poll_limits(cx)))),
+            Poll::Pending => {
+                ready!(this.poll_limits(cx));
+                ready!(this.poll_item(cx))
+            }
         };
         if !matches!(next, Some(Ok(_))) {
             this.done = true;
