@@ -9,6 +9,7 @@ mod fixture;
 mod lanes;
 mod pool;
 mod reach;
+mod streams;
 mod supervision;
 mod talk;
 mod waits;
