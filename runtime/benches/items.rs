@@ -18,7 +18,7 @@ type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A way of an item: its name, the workers it runs on, and how to move so many items.
 type Case = (&'static str, usize, fn(u64) -> Run);
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 12] = [
     ("mpsc(32)", 1, |items| Box::pin(mpsc(items))),
     ("window 1", 1, |items| Box::pin(reply(items, 1, false))),
     ("window 32", 1, |items| Box::pin(reply(items, STREAM_WINDOW, false))),
@@ -27,6 +27,8 @@ const CASES: [Case; 10] = [
     ("buffered(32)", 1, |items| Box::pin(drain(stream::buffered(numbers(items), STREAM_WINDOW).0.boxed()))),
     ("merge of 4", 1, |items| Box::pin(merge(items))),
     ("fan_out to 4", 1, |items| Box::pin(fan_out(items))),
+    ("broadcast to 4", 1, |items| Box::pin(broadcast(items, true))),
+    ("broadcast, 4 lag", 1, |items| Box::pin(broadcast(items, false))),
     ("mpsc(32), 2 workers", 2, |items| Box::pin(mpsc(items))),
     ("window 32, 2 workers", 2, |items| Box::pin(reply(items, STREAM_WINDOW, false))),
 ];
@@ -134,6 +136,21 @@ async fn reply(items: u64, window: usize, with_deadline: bool) {
 
 async fn merge(items: u64) {
     drain(stream::merge((0..MANY).map(|_| numbers(items / MANY as u64)))).await;
+}
+
+/// Sends to four readers that read every 32 items, or only after the last one.
+async fn broadcast(items: u64, keep_up: bool) {
+    let broadcast = stream::Broadcast::default();
+    let readers: Vec<_> =
+        (0..MANY).map(|_| tokio::spawn(broadcast.subscribe().for_each(|_| std::future::ready(())))).collect();
+    for number in 0..items {
+        broadcast.send(number).unwrap();
+        if keep_up && number % STREAM_WINDOW as u64 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    broadcast.finish();
+    futures_util::future::join_all(readers).await;
 }
 
 async fn fan_out(items: u64) {

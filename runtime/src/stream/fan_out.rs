@@ -17,7 +17,7 @@ pub const FAN_OUT_BUFFER: usize = 16;
 ///
 /// Readers pull: whoever needs an item polls the source, so there is no task and nothing to leak. A reader that is
 /// [`FAN_OUT_BUFFER`] items behind holds the others back until it reads on or is dropped. The source is dropped at its
-/// end, or with the last reader.
+/// end, or with the last reader. Where nobody may be held back, a [`Broadcast`](super::Broadcast) is the choice.
 pub fn fan_out<T: Clone + Send + 'static>(
     source: BoxStream<'static, Result<T>>,
     readers: usize,
@@ -60,6 +60,13 @@ impl Wakers {
         let wakers: Vec<Waker> = self.0.lock().iter_mut().filter_map(Option::take).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
+
+    /// Forgets one reader, which goes on by itself, and wakes the others.
+    fn wake_others(&self, index: usize) {
+        let own = self.0.lock().get_mut(index).and_then(Option::take);
+        drop(own);
+        self.wake_all();
+    }
 }
 
 impl Wake for Wakers {
@@ -78,17 +85,27 @@ impl<T: Clone> Stream for Reader<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
-        if self.ended {
+        let this = &mut *self;
+        if this.ended {
             return Poll::Ready(None);
         }
+        let queued = this.shared.state.lock().queued(this.index);
+        if let Some((item, was_full)) = queued {
+            if was_full {
+                this.shared.wakers.wake_all();
+            }
+            return Poll::Ready(Some(Ok(item)));
+        }
         // Registered first: whatever happens from here on wakes this reader again.
-        self.shared.wakers.register(self.index, cx.waker());
-        let (item, wake) = self.shared.state.lock().next(self.index, &self.shared.wakers);
+        this.shared.wakers.register(this.index, cx.waker());
+        let mut over = None;
+        let (item, wake) = this.shared.state.lock().pull(this.index, &this.shared.wakers, &mut over);
+        drop(over);
         if wake {
-            self.shared.wakers.wake_all();
+            this.shared.wakers.wake_others(this.index);
         }
         if matches!(item, Poll::Ready(None | Some(Err(_)))) {
-            self.ended = true;
+            this.ended = true;
         }
         item
     }
@@ -109,13 +126,23 @@ impl<T> Drop for Reader<T> {
 }
 
 impl<T: Clone> State<T> {
-    /// Returns the next item of a reader, and whether the other readers are to be woken.
-    fn next(&mut self, index: usize, wakers: &Arc<Wakers>) -> (Poll<Option<Result<T>>>, bool) {
-        if let Some(queue) = self.queues.get_mut(index).and_then(Option::as_mut) {
-            let was_full = queue.len() >= FAN_OUT_BUFFER;
-            if let Some(item) = queue.pop_front() {
-                return (Poll::Ready(Some(Ok(item))), was_full);
-            }
+    /// Takes what lies in a reader's queue, and tells whether that held the others back.
+    fn queued(&mut self, index: usize) -> Option<(T, bool)> {
+        let queue = self.queues.get_mut(index)?.as_mut()?;
+        let was_full = queue.len() >= FAN_OUT_BUFFER;
+        queue.pop_front().map(|item| (item, was_full))
+    }
+
+    /// Returns the next item of a reader, and whether the other readers are to be woken. A source that has ended is put
+    /// into `over`, to be dropped without the lock.
+    fn pull(
+        &mut self,
+        index: usize,
+        wakers: &Arc<Wakers>,
+        over: &mut Option<BoxStream<'static, Result<T>>>,
+    ) -> (Poll<Option<Result<T>>>, bool) {
+        if let Some((item, was_full)) = self.queued(index) {
+            return (Poll::Ready(Some(Ok(item))), was_full);
         }
         let has_room = self.queues.iter().flatten().all(|queue| queue.len() < FAN_OUT_BUFFER);
         let Some(source) = &mut self.source else {
@@ -136,7 +163,7 @@ impl<T: Clone> State<T> {
                 (Poll::Ready(Some(Ok(item))), true)
             }
             Poll::Ready(ended) => {
-                self.source = None;
+                *over = self.source.take();
                 self.failed = ended.and_then(Result::err);
                 (Poll::Ready(self.failed.as_ref().map(|error| Err(error.duplicate()))), true)
             }
