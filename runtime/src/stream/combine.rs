@@ -21,14 +21,13 @@ where
 }
 
 /// Keeps the items that `keep` wants, and every error.
+///
+/// After 128 items in a row that it does not want, others get the thread: a source that is always ready blocks nobody.
 pub fn filter<T: Send + 'static>(
     source: BoxStream<'static, Result<T>>,
-    mut keep: impl FnMut(&T) -> bool + Send + 'static,
+    keep: impl FnMut(&T) -> bool + Send + 'static,
 ) -> BoxStream<'static, Result<T>> {
-    let kept = source.filter(move |item| {
-        let keep = item.as_ref().map_or(true, &mut keep);
-        std::future::ready(keep)
-    });
+    let kept = Filter { source, keep };
     Box::pin(UntilError { source: Some(kept.boxed()) })
 }
 
@@ -56,6 +55,33 @@ pub async fn collect<T>(mut source: BoxStream<'static, Result<T>>, max: usize) -
         items.push(item);
     }
     Ok(items)
+}
+
+/// How many unwanted items a filter takes at a time.
+const UNWANTED_MAX: usize = 128;
+
+struct Filter<T, F> {
+    source: BoxStream<'static, Result<T>>,
+    keep: F,
+}
+
+// The function is only called, never pinned.
+impl<T, F> Unpin for Filter<T, F> {}
+
+impl<T, F: FnMut(&T) -> bool> Stream for Filter<T, F> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        let this = &mut *self;
+        for _ in 0..UNWANTED_MAX {
+            match ready!(this.source.poll_next_unpin(cx)) {
+                Some(Ok(item)) if !(this.keep)(&item) => {}
+                next => return Poll::Ready(next),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 /// Ends with the first error and drops its source at the end.
@@ -144,6 +170,48 @@ mod tests {
         assert_eq!(Arc::strong_count(&alive), 4);
         drop(merged);
         assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[tokio::test]
+    async fn the_first_error_drops_every_source_at_once() {
+        let alive = Arc::new(());
+        let endless = || {
+            let held = Arc::clone(&alive);
+            stream::repeat_with(move || Ok(u32::try_from(Arc::strong_count(&held)).unwrap())).boxed()
+        };
+        let fails = |_| Err::<u32, _>(Error::not_found("nothing"));
+        let late = || stream::iter([Ok(0), Err(Error::timeout("late"))]).boxed();
+        let combined: [&dyn Fn() -> Numbers; 2] =
+            [&|| map(endless(), fails), &|| merge([endless(), late(), endless()])];
+        for open in combined {
+            let mut combined = open();
+            while combined.next().await.unwrap().is_ok() {}
+            assert_eq!(Arc::strong_count(&alive), 1);
+            assert!(combined.next().await.is_none());
+        }
+        assert_eq!(merge::<u32>([]).count().await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_wants_nothing_lets_others_run_and_be_dropped() {
+        let asked = Arc::new(());
+        let held = Arc::clone(&asked);
+        let source = stream::repeat(1).map(Ok).boxed();
+        let mut nothing = filter(source, move |_: &u32| Arc::strong_count(&held) == 0);
+        for _ in 0..3 {
+            assert!(futures_util::poll!(nothing.next()).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(nothing);
+        assert_eq!(Arc::strong_count(&asked), 1);
+    }
+
+    #[tokio::test]
+    async fn a_filter_keeps_what_follows_any_number_of_unwanted_items_and_the_error() {
+        let items = (0..1_000).map(Ok).chain([Err(Error::timeout("late"))]).collect::<Vec<_>>();
+        let kept = filter(stream::iter(items).boxed(), |number: &u32| *number == 999);
+        let kept: Vec<_> = kept.map(|item| item.map_err(|error| error.code())).collect().await;
+        assert_eq!(kept, [Ok(999), Err(Code::Timeout)]);
     }
 
     #[tokio::test]
