@@ -128,6 +128,7 @@ impl fmt::Debug for FlowControl {
 mod tests {
     use std::time::Duration;
 
+    use beluga_core::{Code, Error};
     use futures_util::stream;
 
     use super::*;
@@ -172,6 +173,48 @@ mod tests {
         settle().await;
         assert_eq!((made.load(Ordering::SeqCst), control.buffer_size()), (before, 0));
         assert!(control.is_paused());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_item_in_the_making_arrives_although_the_source_was_paused() {
+        let source = stream::iter([1, 2]).then(|number| async move {
+            time::sleep(Duration::from_secs(1)).await;
+            Ok(number)
+        });
+        let (mut reader, control) = buffered(source.boxed(), 4);
+        settle().await;
+        control.clone().request_pause();
+        assert_eq!(reader.next().await.unwrap().unwrap(), 1);
+        assert!(time::timeout(Duration::from_secs(60), reader.next()).await.is_err(), "the next one is not begun");
+        control.request_resume();
+        let resumed = time::now();
+        assert_eq!(reader.next().await.unwrap().unwrap(), 2);
+        assert_eq!(time::now() - resumed, Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_stream_can_be_dropped_and_a_buffer_of_nothing_holds_one() {
+        let (source, made) = counting();
+        let (reader, control) = buffered(source, 0);
+        settle().await;
+        assert_eq!((made.load(Ordering::SeqCst), control.buffer_size()), (1, 1));
+        control.request_pause();
+        drop(reader);
+        settle().await;
+        assert_eq!(Arc::strong_count(&made), 1, "the source is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_is_the_last_item_and_ends_the_source() {
+        let (source, made) = counting();
+        let failing =
+            source.map(
+                |item| if item.as_ref().is_ok_and(|number| *number == 2) { Err(Error::timeout("late")) } else { item },
+            );
+        let items: Vec<_> =
+            buffered(failing.boxed(), 8).0.map(|item| item.map_err(|error| error.code())).collect().await;
+        assert_eq!(items, [Ok(0), Ok(1), Err(Code::Timeout)]);
+        assert_eq!((made.load(Ordering::SeqCst), Arc::strong_count(&made)), (3, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -270,6 +270,23 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), 7);
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_on_several_threads_miss_nothing_and_never_hang() {
+        const ITEMS: usize = 20_000;
+        let (source, _) = counting();
+        let readers: Vec<_> = fan_out(source, 4)
+            .into_iter()
+            .map(|reader| {
+                let numbered = reader.take(ITEMS).enumerate();
+                let wrong = numbered.filter(|(place, item)| std::future::ready(item.as_ref().ok() != Some(place)));
+                task::spawn("reader", wrong.count())
+            })
+            .collect();
+        for reader in readers {
+            assert_eq!(reader.await.unwrap(), 0);
+        }
+    }
+
     #[tokio::test]
     async fn an_error_reaches_every_reader_after_its_items() {
         let source = stream::iter([Ok(1), Err(Error::timeout("late"))]).boxed();

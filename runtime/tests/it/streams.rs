@@ -425,6 +425,35 @@ fn the_slowest_reader_of_a_fan_out_stops_the_actor_behind_it() {
 }
 
 #[test]
+fn a_paused_buffer_stops_the_actor_behind_it() {
+    testkit::run(5, |system| async move {
+        let source = Source::default();
+        let actor = source.start(&system, "source").await;
+        let stream = actor.stream(Produce { jobs: 1, limit: u64::MAX }).window(4).open();
+        let (mut reader, control) = buffered(stream.boxed(), 8);
+        settle().await;
+        assert_eq!((source.count().0, control.buffer_size()), (4 + 8, 8));
+        control.request_pause();
+        for _ in 0..8 {
+            reader.next().await.unwrap().unwrap();
+        }
+        settle().await;
+        // One credit was taken before the pause.
+        let (paused, waiting) = (source.count().0, control.buffer_size());
+        assert!(paused <= 4 + 8 + 1 && waiting <= 1, "{paused} sent, {waiting} in the buffer");
+        assert!(time::timeout(Duration::from_secs(60), reader.by_ref().skip(waiting).next()).await.is_err());
+        assert_eq!(source.count().0, paused, "it waits as long as the pause lasts");
+        control.request_resume();
+        settle().await;
+        assert_eq!((source.count().0, control.buffer_size()), (4 + 8 + 8, 8));
+        drop(reader);
+        settle().await;
+        assert_eq!(jobs(&system, "source"), 0);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn an_actor_serves_the_readers_of_its_broadcast_each_with_credit() {
     testkit::run(5, |system| async move {
         let source = Source { news: Broadcast::new(8), ..Source::default() };
