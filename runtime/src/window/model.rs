@@ -40,6 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn a_window_keeps_order_credit_and_turns_whatever_the_interleaving(credit in 1_usize..5, steps in steps()) {
         let mut trial = Trial::new(credit);

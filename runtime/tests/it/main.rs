@@ -3,12 +3,14 @@
 
 mod cancel;
 mod census;
+mod combined;
 mod family;
 mod faults;
 mod fixture;
 mod lanes;
 mod pool;
 mod reach;
+mod source;
 mod streams;
 mod supervision;
 mod talk;

@@ -34,6 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn received_and_missed_are_what_was_sent_whatever_the_interleaving(capacity in 1_u64..6, steps in steps()) {
         let mut trial = Trial::new(capacity);

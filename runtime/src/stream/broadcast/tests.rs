@@ -230,3 +230,35 @@ async fn an_endless_source_leaves_its_readers_time_to_leave() {
     assert!(broadcast.send_all(endless).await.unwrap_err().is_cancelled());
     assert_eq!(leaves.await.unwrap(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_on_several_threads_account_for_every_item() {
+    const ITEMS: u64 = 20_000;
+    let broadcast = Broadcast::new(16);
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut reader = broadcast.subscribe();
+            task::spawn("reader", async move {
+                let mut cursor = 0;
+                while let Some(heard) = reader.next().await {
+                    match heard.unwrap() {
+                        Heard::Item { number, item } => {
+                            assert_eq!((number, item), (cursor + 1, cursor + 1));
+                            cursor = number;
+                        }
+                        Heard::Gap(Gap { first, missed }) => {
+                            assert!(first == cursor + 1 && missed > 0);
+                            cursor += missed;
+                        }
+                    }
+                }
+                cursor
+            })
+        })
+        .collect();
+    send(&broadcast, 1..=ITEMS);
+    broadcast.finish();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), ITEMS);
+    }
+}
