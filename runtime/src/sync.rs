@@ -3,7 +3,7 @@
 
 #[cfg(not(beluga_loom))]
 mod real {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 
     pub(crate) use crate::lock::{BriefGuard, BriefMutex};
     pub(crate) use parking_lot::Mutex;
@@ -25,4 +25,4 @@ mod real {
 }
 
 #[cfg(not(beluga_loom))]
-pub(crate) use real::{AtomicBool, AtomicU8, BriefGuard, BriefMutex, Mutex, Ordering, UnsafeCell};
+pub(crate) use real::{AtomicBool, AtomicU8, AtomicU16, BriefGuard, BriefMutex, Mutex, Ordering, UnsafeCell};

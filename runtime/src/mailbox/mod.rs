@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::envelope::Envelope;
 use crate::message::Lane;
-use crate::sync::{AtomicU8, BriefGuard, BriefMutex, Ordering};
+use crate::sync::{AtomicU16, BriefGuard, BriefMutex, Ordering};
 
 pub(crate) use inner::Batch;
 use inner::{Door, Inner, Parked};
@@ -37,14 +37,15 @@ pub(crate) const BATCH: usize = 32;
 const NORMAL_PER_BULK: u8 = 8;
 
 /// Bits of [`Mailbox::hint`]: one per lane, then these. Written under the lock, read without it as a hint.
-const SIGNAL: u8 = 1 << 4;
-const PAUSED: u8 = 1 << 5;
-const BUSY: u8 = 1 << 6;
-const HELD: u8 = 1 << 7;
+const SIGNAL: u16 = 1 << 4;
+const PAUSED: u16 = 1 << 5;
+const BUSY: u16 = 1 << 6;
+const HELD: u16 = 1 << 7;
+const SUSPENDED: u16 = 1 << 8;
 /// What the fast path of the drain does not see to.
-const URGENT: u8 = SIGNAL | PAUSED | HELD | bit(Lane::Control) | bit(Lane::Interrupt);
+const URGENT: u16 = SIGNAL | PAUSED | HELD | SUSPENDED | bit(Lane::Control) | bit(Lane::Interrupt);
 
-const fn bit(lane: Lane) -> u8 {
+const fn bit(lane: Lane) -> u16 {
     1 << lane as u8
 }
 
@@ -74,13 +75,13 @@ pub(crate) enum Next {
 }
 
 pub(crate) struct Mailbox {
-    hint: AtomicU8,
+    hint: AtomicU16,
     inner: BriefMutex<Inner>,
 }
 
 impl Mailbox {
     pub(crate) fn new(settings: Lanes) -> Self {
-        Self { hint: AtomicU8::new(0), inner: BriefMutex::new(Inner::new(settings)) }
+        Self { hint: AtomicU16::new(0), inner: BriefMutex::new(Inner::new(settings)) }
     }
 
     /// Puts an envelope into its lane, or gives it back. `Ok(Some(_))` is a message the overflow policy dropped.
@@ -191,6 +192,10 @@ impl Mailbox {
                 self.lower(SIGNAL, inner.signals.is_empty());
                 return Next::Signal(signal);
             }
+            if self.is_suspended() {
+                self.park_with(&mut inner, batch, waker);
+                return Next::Parked;
+            }
             let hint = self.hint.load(Ordering::Relaxed);
             let urgent = if hint & URGENT == 0 { None } else { self.take_urgent(&mut inner, &mut freed) };
             if urgent.is_none() && hint & HELD != 0 {
@@ -250,10 +255,15 @@ impl Mailbox {
         if !inner.signals.is_empty() && self.hint.load(Ordering::Relaxed) & PAUSED == 0 {
             return false;
         }
+        self.park_with(&mut inner, batch, waker);
+        true
+    }
+
+    /// Sleeps until a signal comes, and writes down what the drain holds meanwhile.
+    fn park_with(&self, inner: &mut Inner, batch: &Batch, waker: &Waker) {
         inner.note_hands(batch);
         inner.park(Parked::Awaiting, waker);
         self.lower(BUSY, true);
-        true
     }
 
     /// Returns whether the drain seems to work, so that it has read the clock lately; else a sender reads it.
@@ -289,6 +299,23 @@ impl Mailbox {
         if inner.parked == Parked::Idle {
             self.wake(inner);
         }
+    }
+
+    /// Returns whether the messages wait for an operator.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.hint.load(Ordering::Relaxed) & SUSPENDED != 0
+    }
+
+    /// Gives the drain no message of any lane from now on, or lets it go on. The kernel's words are served as ever, and
+    /// what is in hand goes on to its end.
+    pub(crate) fn set_suspended(&self, suspended: bool) {
+        let inner = self.inner.lock();
+        if suspended {
+            self.raise(SUSPENDED);
+        } else {
+            self.lower(SUSPENDED, true);
+        }
+        self.wake(inner);
     }
 
     /// Puts back what a drain took and did not handle, and forgets the drain.
@@ -434,14 +461,14 @@ impl Mailbox {
         });
     }
 
-    fn raise(&self, bits: u8) {
+    fn raise(&self, bits: u16) {
         let hint = self.hint.load(Ordering::Relaxed);
         if hint & bits != bits {
             self.hint.store(hint | bits, Ordering::Relaxed);
         }
     }
 
-    fn lower(&self, bits: u8, condition: bool) {
+    fn lower(&self, bits: u16, condition: bool) {
         if condition {
             self.hint.store(self.hint.load(Ordering::Relaxed) & !bits, Ordering::Relaxed);
         }

@@ -163,3 +163,19 @@ fn a_held_mailbox_gives_out_only_what_is_urgent() {
     mailbox.set_held(false);
     assert_eq!((take(&mailbox, &mut batch), take(&mailbox, &mut batch)), (Some(1), Some(2)));
 }
+
+#[test]
+fn a_suspended_mailbox_gives_the_kernels_words_and_no_message() {
+    let (mailbox, mut batch) = (mailbox(100, Overflow::Wait), Batch::default());
+    for n in 1..=3 {
+        assert!(mailbox.offer(Lane::Normal, envelope(n), None).is_ok());
+    }
+    assert_eq!(take(&mailbox, &mut batch), Some(1));
+    mailbox.set_suspended(true);
+    mailbox.signal(Signal::Passivate);
+    assert!(matches!(mailbox.next(&mut batch, Waker::noop(), false), Next::Signal(Signal::Passivate)));
+    assert_eq!(take(&mailbox, &mut batch), None, "also what the drain holds already");
+    assert_eq!(mailbox.depths().0[Lane::Normal as usize], 2);
+    mailbox.set_suspended(false);
+    assert_eq!(take(&mailbox, &mut batch), Some(2));
+}
