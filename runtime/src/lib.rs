@@ -90,8 +90,8 @@ pub use sink::{ReplyStream, STREAM_WINDOW, Sending, Sink};
 pub use slot::Phase;
 pub use spec::{CANCEL_GRACE, ChildSpec, OnExhausted, Restart, START_TIMEOUT, STOP_GRACE, Spec, Strategy};
 pub use system::{
-    ASK_TIMEOUT, AskInFlight, BreakerNode, Census, Deadlock, KindCensus, LaneDepths, SHUTDOWN_GRACE, System,
-    SystemBuilder, TreeNode,
+    ASK_TIMEOUT, ActorView, AskInFlight, BreakerNode, Census, Deadlock, INSPECT_MAX, KindCensus, LaneDepths, LaneLimit,
+    LaneLimits, Policy, SHUTDOWN_GRACE, System, SystemBuilder, TreeBounds, TreeNode,
 };
 pub use timer::{TIMERS_MAX, TimerKey};
 pub use topic::{Published, Topics};

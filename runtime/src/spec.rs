@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::backoff::Backoff;
 use crate::breaker::BreakerConfig;
 use crate::intensity::Intensity;
@@ -21,7 +23,8 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// When an ended child is built anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Restart {
     /// Always, unless it was stopped on request.
     #[default]
@@ -33,7 +36,8 @@ pub enum Restart {
 }
 
 /// Whom the failure of one child takes along, as in OTP. Temporary ones are only stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// Nobody.
     #[default]

@@ -27,6 +27,8 @@ pub struct Census {
     pub breakers: Vec<(Arc<str>, &'static str, BreakerNode)>,
     /// Actors that refuse callers because their restarts are used up; at most 64 are named.
     pub gated: Vec<Arc<str>>,
+    /// How many actors are paused.
+    pub paused: usize,
     /// Messages that were not handled, since the system began.
     pub dead_letters: u64,
 }
@@ -66,6 +68,7 @@ fn count(slot: &Arc<Slot>, census: &mut Census) {
     of_kind.lanes.interrupt += interrupt;
     of_kind.lanes.normal += normal;
     of_kind.lanes.bulk += bulk;
+    census.paused += usize::from(slot.mailbox.is_suspended());
     if slot.phase() == Phase::Gated && census.gated.len() < GATED_NAMED_MAX {
         census.gated.push(Arc::clone(slot.name()));
     }

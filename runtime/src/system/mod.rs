@@ -5,6 +5,7 @@ mod asks;
 mod builder;
 mod bus;
 mod census;
+mod inspect;
 mod snapshot;
 
 use std::fmt;
@@ -35,7 +36,8 @@ use crate::time;
 pub use asks::{AskInFlight, Deadlock};
 pub use builder::{ASK_TIMEOUT, SHUTDOWN_GRACE, SystemBuilder};
 pub use census::{Census, KindCensus};
-pub use snapshot::{BreakerNode, LaneDepths, TreeNode};
+pub use inspect::{ActorView, INSPECT_MAX, LaneLimit, LaneLimits, Policy};
+pub use snapshot::{BreakerNode, LaneDepths, TreeBounds, TreeNode};
 
 /// A system of actors. A clone is the same system.
 ///
@@ -145,6 +147,20 @@ impl System {
         self.ground.find(name).map(Address)
     }
 
+    /// Finds the place of an actor by the number of its slot, the root's included. `None` if there is none any more.
+    ///
+    /// It walks the tree, so it is for people and not for a hot path.
+    #[must_use]
+    pub fn find_by_id(&self, id: u64) -> Option<Address> {
+        with_id(&self.root().ok()?, id).map(Address)
+    }
+
+    /// Returns how long ago the system was built.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        Duration::from_nanos(self.ground.clock.read())
+    }
+
     /// Returns the place of the root, which supervises the top-level actors.
     ///
     /// # Errors
@@ -223,6 +239,15 @@ impl fmt::Debug for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("System").field("name", &self.ground.name).finish_non_exhaustive()
     }
+}
+
+/// Looks for a slot from `slot` down. Numbers are given in the order slots are made, so no child has a lower one.
+fn with_id(slot: &Arc<Slot>, id: u64) -> Option<Arc<Slot>> {
+    if slot.id() >= id {
+        return (slot.id() == id).then(|| Arc::clone(slot));
+    }
+    let children = slot.children.lock().list.clone();
+    children.iter().find_map(|child| with_id(child, id))
 }
 
 /// The root of the tree: an ordinary actor without messages.

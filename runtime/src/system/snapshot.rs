@@ -1,4 +1,6 @@
 //! The tree as introspection shows it: actors and jobs, with queue depths, restarts and ages.
+//!
+//! It is looked at level by level, so that bounds leave out what is deep and what is many, and never the upper levels.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::System;
+use crate::address::Address;
 use crate::breaker::BreakerState;
 use crate::job::JobRecord;
 use crate::slot::{Phase, Slot};
@@ -50,6 +53,8 @@ pub struct TreeNode {
     pub supervisor: Option<String>,
     /// What it is doing; a job is `running`.
     pub state: Phase,
+    /// Whether its messages are held back ([`Address::pause`]).
+    pub paused: bool,
     /// How many messages wait.
     pub lanes: LaneDepths,
     /// How often it was built anew.
@@ -73,6 +78,31 @@ pub struct TreeNode {
     /// Children in the order they were started, then jobs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<TreeNode>,
+    /// How many of its children and jobs the bounds of this look left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub truncated: usize,
+}
+
+/// How much of a tree to look at.
+///
+/// ```
+/// use beluga_runtime::TreeBounds;
+///
+/// let bounds = TreeBounds { depth: 1, ..TreeBounds::default() };
+/// assert_eq!(bounds.nodes, usize::MAX, "the default is the whole tree");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeBounds {
+    /// How many levels below the first node.
+    pub depth: usize,
+    /// How many nodes in all, at least 1. Upper levels come first, and older siblings before younger ones.
+    pub nodes: usize,
+}
+
+impl Default for TreeBounds {
+    fn default() -> Self {
+        Self { depth: usize::MAX, nodes: usize::MAX }
+    }
 }
 
 impl TreeNode {
@@ -99,27 +129,97 @@ impl System {
     /// # Errors
     /// `unavailable` once the system was shut down.
     pub fn snapshot(&self) -> Result<TreeNode> {
-        let root = self.root()?;
-        let now_ns = root.ground.clock.read();
-        Ok(node(&root, None, now_ns))
+        Ok(look(&self.root()?, TreeBounds::default()))
     }
 }
 
-fn node(slot: &Arc<Slot>, supervisor: Option<&str>, now_ns: u64) -> TreeNode {
+impl Address {
+    /// Returns the tree from this actor down, as [`System::snapshot`] does for the root, also of one that is gone.
+    #[must_use]
+    pub fn snapshot(&self, bounds: TreeBounds) -> TreeNode {
+        look(&self.0, bounds)
+    }
+}
+
+/// What stands behind a node while its children are looked for.
+enum Source {
+    Actor(Arc<Slot>),
+    /// One job among those of its actor.
+    Job(Arc<[(u64, JobRecord)]>, usize),
+}
+
+/// A node below the first one, with the place of its parent among those found.
+struct Found {
+    parent: Option<usize>,
+    depth: usize,
+    node: TreeNode,
+    source: Source,
+}
+
+fn look(slot: &Arc<Slot>, bounds: TreeBounds) -> TreeNode {
+    let now_ns = slot.ground.clock.read();
+    let supervisor = slot.supervisor();
+    let mut first = actor(slot, supervisor.as_ref().map(|above| &**above.name()), now_ns);
+    let room = |depth: usize, found: usize| {
+        if depth < bounds.depth { bounds.nodes.saturating_sub(found + 1) } else { 0 }
+    };
+    let mut found = Vec::new();
+    let below = open(&mut first, &Source::Actor(Arc::clone(slot)), room(0, 0), now_ns);
+    found.extend(below.into_iter().map(|(node, source)| Found { parent: None, depth: 1, node, source }));
+    let (mut place, mut total) = (0, found.len());
+    while let Some(current) = found.get_mut(place) {
+        let below = open(&mut current.node, &current.source, room(current.depth, total), now_ns);
+        let (parent, depth) = (Some(place), current.depth + 1);
+        found.extend(below.into_iter().map(|(node, source)| Found { parent, depth, node, source }));
+        (place, total) = (place + 1, found.len());
+    }
+    // From the last one back, each has its own children by the time it joins its parent's.
+    while let Some(Found { parent, mut node, .. }) = found.pop() {
+        node.children.reverse();
+        let above = parent.and_then(|place| found.get_mut(place));
+        above.map_or(&mut first.children, |above| &mut above.node.children).push(node);
+    }
+    first.children.reverse();
+    first
+}
+
+/// Returns what is below a node, as much as there is room for, and notes in the node what is left out.
+fn open(node: &mut TreeNode, source: &Source, room: usize, now_ns: u64) -> Vec<(TreeNode, Source)> {
+    let (children, jobs, above) = match source {
+        Source::Actor(slot) => {
+            let children = slot.children.lock().list.clone();
+            let incarnation = slot.life.lock().incarnation.clone();
+            let jobs = incarnation.map(|incarnation| incarnation.jobs.records()).unwrap_or_default();
+            (children, Arc::from(jobs), None)
+        }
+        Source::Job(jobs, place) => (Vec::new(), Arc::clone(jobs), jobs.get(*place).map(|(id, _)| *id)),
+    };
+    let own = |(_, (_, record)): &(usize, &(u64, JobRecord))| record.parent == above;
+    let own = jobs.iter().enumerate().filter(own).collect::<Vec<_>>();
+    node.truncated = (children.len() + own.len()).saturating_sub(room);
+    let mut below: Vec<(TreeNode, Source)> = Vec::new();
+    below.extend(children.into_iter().take(room).map(|child| {
+        let shown = actor(&child, Some(&node.name), now_ns);
+        (shown, Source::Actor(child))
+    }));
+    let room = room - below.len();
+    let own = own.into_iter().take(room);
+    below.extend(own.map(|(place, (_, record))| (job(record, &node.name), Source::Job(Arc::clone(&jobs), place))));
+    below
+}
+
+/// One actor, without what is below it.
+pub(super) fn actor(slot: &Slot, supervisor: Option<&str>, now_ns: u64) -> TreeNode {
     let ([control, interrupt, normal, bulk], oldest) = slot.mailbox.depths();
     let age_ms = |since_ns: u64| now_ns.saturating_sub(since_ns) / 1_000_000;
     let hand = slot.stats.hand_since_ns.load(Ordering::Relaxed);
-    let children = slot.children.lock().list.clone();
-    let incarnation = slot.life.lock().incarnation.clone();
-    let mut below: Vec<TreeNode> = children.iter().map(|child| node(child, Some(slot.name()), now_ns)).collect();
-    let jobs = incarnation.map(|incarnation| incarnation.jobs.records()).unwrap_or_default();
-    below.extend(jobs_below(&jobs, None, slot.name()));
     TreeNode {
         id: slot.id(),
         name: slot.name().to_string(),
         kind: slot.kind().to_owned(),
         supervisor: supervisor.map(str::to_owned),
         state: slot.phase(),
+        paused: slot.mailbox.is_suspended(),
         lanes: LaneDepths { control, interrupt, normal, bulk },
         restarts: slot.stats.restarts.load(Ordering::Relaxed),
         panics: slot.stats.panics.load(Ordering::Relaxed),
@@ -129,7 +229,33 @@ fn node(slot: &Arc<Slot>, supervisor: Option<&str>, now_ns: u64) -> TreeNode {
         handler_age_ms: (hand != 0).then(|| age_ms(hand)),
         breaker: breaker_of(slot),
         status: status(slot),
-        children: below,
+        children: Vec::new(),
+        truncated: 0,
+    }
+}
+
+/// One job, without what is below it.
+pub(super) fn job(record: &JobRecord, supervisor: &str) -> TreeNode {
+    TreeNode {
+        id: 0,
+        name: record.path.to_string(),
+        kind: record.kind.to_string(),
+        supervisor: Some(supervisor.to_owned()),
+        state: Phase::Running,
+        paused: false,
+        lanes: LaneDepths::default(),
+        restarts: 0,
+        panics: 0,
+        job_panics: 0,
+        handled: 0,
+        oldest_message_age_ms: None,
+        handler_age_ms: Some(
+            u64::try_from(time::now().saturating_duration_since(record.since).as_millis()).unwrap_or(u64::MAX),
+        ),
+        breaker: None,
+        status: Value::Null,
+        children: Vec::new(),
+        truncated: 0,
     }
 }
 
@@ -144,26 +270,6 @@ fn status(slot: &Slot) -> Value {
     source.map(|source| source.read()).unwrap_or_default()
 }
 
-fn jobs_below(jobs: &[(u64, JobRecord)], parent: Option<u64>, supervisor: &str) -> Vec<TreeNode> {
-    let own = jobs.iter().filter(|(_, record)| record.parent == parent);
-    own.map(|(id, record)| TreeNode {
-        id: 0,
-        name: record.path.to_string(),
-        kind: record.kind.to_string(),
-        supervisor: Some(supervisor.to_owned()),
-        state: Phase::Running,
-        lanes: LaneDepths::default(),
-        restarts: 0,
-        panics: 0,
-        job_panics: 0,
-        handled: 0,
-        oldest_message_age_ms: None,
-        handler_age_ms: Some(
-            u64::try_from(time::now().saturating_duration_since(record.since).as_millis()).unwrap_or(u64::MAX),
-        ),
-        breaker: None,
-        status: Value::Null,
-        children: jobs_below(jobs, Some(*id), &record.path),
-    })
-    .collect()
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }

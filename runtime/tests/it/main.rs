@@ -8,6 +8,7 @@ mod family;
 mod faults;
 mod fixture;
 mod lanes;
+mod look;
 mod pool;
 mod reach;
 mod source;
