@@ -24,7 +24,7 @@ pub enum StopReason {
     Own,
     /// Somebody stopped the actor for good.
     Requested,
-    /// Its supervisor rebuilds it together with its siblings.
+    /// Its supervisor rebuilds it, together with its siblings or because somebody asked for it.
     Restart,
     /// It was idle and leaves memory; the next message activates it again.
     Passivated,

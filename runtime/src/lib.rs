@@ -14,6 +14,7 @@ mod batch;
 mod breaker;
 mod call;
 mod cell;
+mod control;
 mod cx;
 mod dead_letter;
 mod delivery;

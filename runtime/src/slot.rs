@@ -59,6 +59,8 @@ pub(crate) enum Fate {
     Live,
     /// Its supervisor builds it anew; the stop is part of a plan.
     Recycle,
+    /// Its supervisor builds it anew because somebody asked for it, which is no failure.
+    Renew,
     /// It is over.
     Terminate,
 }
@@ -280,10 +282,14 @@ impl Slot {
         self.stop_with(Fate::Terminate, Stop { reason: StopReason::Requested, drain, deadline: None });
     }
 
-    /// Tells the living incarnation to stop; without one, tells the supervisor if the slot is to end. Returns the number
-    /// of the incarnation that was meant.
+    /// Tells the living incarnation to stop; without one, tells the supervisor what is to become of the slot. Returns the
+    /// number of the incarnation that was meant.
     pub(crate) fn stop_with(self: &Arc<Self>, fate: Fate, stop: Stop) -> u32 {
-        let life = &mut *self.life.lock();
+        self.stop_locked(&mut self.life.lock(), fate, stop)
+    }
+
+    /// As [`stop_with`](Self::stop_with), for who has decided it under the lock.
+    pub(crate) fn stop_locked(self: &Arc<Self>, life: &mut Life, fate: Fate, stop: Stop) -> u32 {
         if life.phase == Phase::Gone {
             return life.number;
         }
@@ -292,10 +298,12 @@ impl Slot {
         }
         if fate == Fate::Terminate && stop.drain {
             self.mailbox.close();
+            // What was accepted is still to be handled, so nothing may hold it back.
+            self.mailbox.set_suspended(false);
         }
         if life.is_alive() {
             self.mailbox.signal(Signal::Stop(stop));
-        } else if fate == Fate::Terminate
+        } else if matches!(fate, Fate::Terminate | Fate::Renew)
             && let Some(parent) = self.supervisor()
         {
             parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), ExitReason::Stopped));
@@ -306,7 +314,8 @@ impl Slot {
     /// Shuts the door if the actor is idle, so that its incarnation ends; the decision and the shutting are one step.
     pub(crate) fn try_passivate(&self, batch: &crate::mailbox::Batch) -> bool {
         let mut life = self.life.lock();
-        let passive = life.fate == Fate::Live && self.mailbox.close_if_empty(batch);
+        // A paused actor stays: its next activation would not know of the pause.
+        let passive = life.fate == Fate::Live && !self.mailbox.is_suspended() && self.mailbox.close_if_empty(batch);
         if passive {
             life.fate = Fate::Terminate;
         }
@@ -425,7 +434,7 @@ impl Slot {
         self.watchers.lock().retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher)));
     }
 
-    async fn wait_until(&self, reached: impl Fn(&Life) -> bool) {
+    pub(crate) async fn wait_until(&self, reached: impl Fn(&Life) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -439,7 +448,7 @@ impl Slot {
     }
 
     /// Waits until an incarnation has ended; the next one may live already when the waiter looks.
-    async fn wait_ended(&self, number: u32) {
+    pub(crate) async fn wait_ended(&self, number: u32) {
         self.wait_until(|life| life.number != number || !life.is_alive()).await;
     }
 

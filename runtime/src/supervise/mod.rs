@@ -83,6 +83,8 @@ impl Drain {
         match life.fate {
             Fate::Terminate => return Some(Verdict::Gone),
             Fate::Recycle => return None,
+            // Asked for: nothing failed, so nothing is counted and nothing waits.
+            Fate::Renew => return Some(Verdict::Restart { after: Duration::ZERO }),
             Fate::Live => {}
         }
         let again = match settings.restart {

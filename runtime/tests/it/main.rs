@@ -4,6 +4,7 @@
 mod cancel;
 mod census;
 mod combined;
+mod control;
 mod family;
 mod faults;
 mod fixture;
