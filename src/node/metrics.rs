@@ -93,6 +93,8 @@ fn write_actors(text: &mut Text, census: &Census) {
     for (kind, running) in &census.jobs {
         text.sample("beluga_jobs", &[("kind", kind)], running);
     }
+    text.family("beluga_actors_paused", "gauge", "Actors whose messages are held back by an operator.");
+    text.sample("beluga_actors_paused", &[], census.paused);
     text.family(
         "beluga_actors_gated",
         "gauge",

@@ -16,6 +16,7 @@ mod bad_input;
 mod configuration;
 mod events;
 mod http;
+mod operate;
 mod shutdown;
 mod support;
 mod telemetry;

@@ -1,20 +1,26 @@
 //! Who may ask, and for whom: host, token, tenant. What passes carries a [`CallContext`] in its extensions.
+//!
+//! Who may operate the node is asked on top of that, by [`operator`].
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use beluga_core::{CallContext, Code, Error, RequestId, Result, TenantId, TraceContext};
 
+use super::body::check_media_type;
 use super::face::Face;
 use super::problem::{Answer, header};
 
 /// The header that names the tenant.
 const TENANT: &str = "x-beluga-tenant";
+
+/// What a proxy adds when it passes on what others ask.
+const FORWARDED: [&str; 2] = ["forwarded", "x-forwarded-for"];
 
 /// The caller's address, put into the extensions of each request by the listener.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +75,35 @@ fn admit(face: &Face, request: &Request) -> Answer<CallContext> {
         Some(tier) => context.with_tier(tier),
         None => context,
     })
+}
+
+/// Lets an operator through, or answers why not: who may change what runs, and see what is no tenant's.
+pub(super) async fn operator(State(face): State<Face>, request: Request, next: Next) -> Response {
+    match operates(&face, &request) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// The node's token makes an operator. Without one it takes this machine, by a name that no web page can take, and
+/// nobody in between who speaks for others. Whoever acts for a tenant is none.
+fn operates(face: &Face, request: &Request) -> Answer<()> {
+    let headers = request.headers();
+    let refused = |why: &'static str| Err(Error::new(Code::PermissionDenied, why).into());
+    if headers.contains_key(TENANT) {
+        return refused("a caller that acts for a tenant does not operate the node");
+    }
+    if face.token().is_none() {
+        let local = request.extensions().get::<Peer>().is_some_and(|peer| is_loopback(peer.0.ip()));
+        if !local || FORWARDED.iter().any(|name| headers.contains_key(*name)) {
+            return refused("without a token the node is operated from its own machine only; see [http] token_env");
+        }
+        check_host(face, headers, request.uri())?;
+    }
+    if request.method() == Method::POST {
+        check_media_type(headers)?;
+    }
+    Ok(())
 }
 
 fn check_token(headers: &HeaderMap, token: &str) -> Answer<()> {

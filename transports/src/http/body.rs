@@ -62,7 +62,7 @@ fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
 }
 
 /// Insists on JSON: a browser cannot send it across origins without asking first.
-fn check_media_type(headers: &HeaderMap) -> Answer<()> {
+pub(super) fn check_media_type(headers: &HeaderMap) -> Answer<()> {
     let given = header(headers, CONTENT_TYPE.as_str())?.unwrap_or_default();
     let kind = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {

@@ -17,7 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health::Readiness;
 use super::rate::{EndpointRates, Rates};
-use super::{access, health, identify, introspect, observe, problem, session, turn};
+use super::{access, control, health, identify, introspect, observe, problem, session, turn};
 
 /// The settings of the face.
 #[derive(Debug, Clone)]
@@ -139,6 +139,7 @@ impl Face {
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(introspect::metrics))
+            .merge(control::routes().route_layer(from_fn_with_state(self.clone(), access::operator)))
             .method_not_allowed_fallback(problem::method_not_allowed)
             .layer(from_fn_with_state(self.clone(), observe::observe))
             .fallback(problem::no_such_route);

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::server::Server;
 
 /// The path of the supervisor of all faces.
-const FACES: &str = "faces";
+pub(super) const FACES: &str = "faces";
 
 /// The supervisor of all faces of a node.
 struct Faces;
