@@ -69,6 +69,9 @@ pub struct TreeNode {
     pub oldest_message_age_ms: Option<u64>,
     /// For how long its handler has been awaiting; for a job, how long it has run.
     pub handler_age_ms: Option<u64>,
+    /// The message whose handler has been awaiting; `None` for a job and for a step of the actor's life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'static str>,
     /// Its circuit breaker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerNode>,
@@ -227,6 +230,7 @@ pub(super) fn actor(slot: &Slot, supervisor: Option<&str>, now_ns: u64) -> TreeN
         handled: slot.stats.handled.load(Ordering::Relaxed),
         oldest_message_age_ms: oldest.map(age_ms),
         handler_age_ms: (hand != 0).then(|| age_ms(hand)),
+        message: if hand == 0 { None } else { *slot.stats.hand_message.lock() },
         breaker: breaker_of(slot),
         status: status(slot),
         children: Vec::new(),
@@ -252,6 +256,7 @@ pub(super) fn job(record: &JobRecord, supervisor: &str) -> TreeNode {
         handler_age_ms: Some(
             u64::try_from(time::now().saturating_duration_since(record.since).as_millis()).unwrap_or(u64::MAX),
         ),
+        message: None,
         breaker: None,
         status: Value::Null,
         children: Vec::new(),

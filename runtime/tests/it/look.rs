@@ -91,3 +91,19 @@ fn an_actor_shows_its_bounds_its_policy_and_its_jobs() {
         system.shutdown(GRACE).await.unwrap();
     });
 }
+
+#[test]
+fn an_awaiting_handler_shows_its_message_until_it_ends() {
+    testkit::run(6, |system| async move {
+        let counter = system.spawn("counter", Counter::default).await.unwrap();
+        let address = counter.address().unwrap();
+        let message = || address.inspect().node.message;
+        assert_eq!(message(), None);
+        let waiting = task::spawn("test", counter.ask(Wait(Duration::from_secs(5))));
+        settle().await;
+        assert_eq!(message(), Some("counter.wait"));
+        waiting.await.unwrap().unwrap();
+        assert_eq!(message(), None);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
