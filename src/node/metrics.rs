@@ -27,11 +27,20 @@ impl NodeMetrics {
             write_actors(&mut text, &census);
             write_breakers(&mut text, &census);
         }
+        self.write_asks(&mut text);
         self.write_work(&mut text);
         if let Some(sqlite) = &self.sqlite {
             write_journal(&mut text, sqlite);
         }
         text.0
+    }
+
+    fn write_asks(&self, text: &mut Text) {
+        let system = self.agents.system();
+        text.family("beluga_asks_in_flight", "gauge", "Asks that wait for their answers.");
+        text.sample("beluga_asks_in_flight", &[], system.asks().len());
+        text.family("beluga_deadlocks", "gauge", "Circles of handlers that wait for each other.");
+        text.sample("beluga_deadlocks", &[], system.deadlocks().len());
     }
 
     fn write_work(&self, text: &mut Text) {

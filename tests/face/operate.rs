@@ -30,7 +30,13 @@ fn a_paused_tool_holds_its_turn_and_a_resumed_one_lets_it_end() {
     let waiting = wait_until(|| (actor(&node, tool)["lanes"]["normal"] == 1).then_some(()));
     assert!(waiting.is_some(), "{}", actor(&node, tool));
     assert!(node.get("/metrics").text().contains("beluga_actors_paused 1\n"));
+    let asked = &actor(&node, tool)["asks"];
+    assert_eq!((asked["from"].as_array().unwrap().len(), asked["to"].as_array().unwrap().len()), (0, 1), "{asked}");
+    assert_eq!(asked["to"][0]["to"], "tools/calculator");
     let numbers = node.get("/api/v1/system").json();
+    assert!(numbers["asks"].as_array().unwrap().iter().any(|ask| ask["to"] == "tools/calculator"), "{numbers}");
+    assert_eq!(numbers["deadlocks"], json!([]));
+    assert!(node.get("/metrics").text().contains("beluga_deadlocks 0\n"));
     assert_eq!((&numbers["paused"], &numbers["waiting"]), (&json!(1), &json!(1)), "{numbers}");
     let restarted = change(&node, tool, "restart").json();
     let kept = (&restarted["paused"], &restarted["lanes"]["normal"], &restarted["restarts"], &restarted["incarnation"]);

@@ -11,11 +11,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use beluga_core::{CallContext, Error, MessageId};
 use beluga_runtime::telemetry::request_id;
-use beluga_runtime::{ActorView, Address, DeadLetter, DeadReason, Lane, System, time};
+use beluga_runtime::{ActorView, Address, AskInFlight, DeadLetter, DeadReason, Lane, System, time};
 use serde::Serialize;
 
 use super::face::Face;
-use super::introspect::numbers;
+use super::introspect::{ASKS_MAX, numbers};
 use super::listener::FACES;
 use super::problem::{Answer, Failure};
 
@@ -66,6 +66,14 @@ struct Shown {
     actor: ActorView,
     /// Its latest messages that were not handled, oldest first.
     dead_letters: Vec<Letter>,
+    asks: Asks,
+}
+
+/// The asks in flight that an actor is part of, the oldest first; at most 256 of each.
+#[derive(Debug, Serialize)]
+struct Asks {
+    from: Vec<AskInFlight>,
+    to: Vec<AskInFlight>,
 }
 
 /// A dead letter without its payload, which is nobody's but its sender's.
@@ -171,7 +179,16 @@ fn shown(system: &System, address: &Address) -> Shown {
     let letters = system.dead_letters().recent().into_iter().filter(|letter| *letter.actor == *address.name());
     let mut letters: Vec<Letter> = letters.rev().take(LETTERS_MAX).map(Letter::from).collect();
     letters.reverse();
-    Shown { actor: address.inspect(), dead_letters: letters }
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    for ask in system.asks() {
+        if ask.from.as_deref() == Some(address.name()) && from.len() < ASKS_MAX {
+            from.push(ask.clone());
+        }
+        if *ask.to == *address.name() && to.len() < ASKS_MAX {
+            to.push(ask);
+        }
+    }
+    Shown { actor: address.inspect(), dead_letters: letters, asks: Asks { from, to } }
 }
 
 impl From<DeadLetter> for Letter {

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
 use beluga_actors::agent::Card;
 use beluga_core::{AgentName, Error};
-use beluga_runtime::{Address, BreakerState, System, TreeBounds};
+use beluga_runtime::{Address, AskInFlight, BreakerState, Deadlock, System, TreeBounds};
 use serde::{Deserialize, Serialize};
 
 use super::face::Face;
@@ -17,6 +17,9 @@ use super::problem::{Answer, Failure};
 
 /// The most nodes of the tree in one answer.
 pub const TREE_NODES_MAX: usize = 10_000;
+
+/// The most asks in flight, and the most circles of them, in one answer.
+pub(super) const ASKS_MAX: usize = 256;
 
 /// The agents of a node.
 #[derive(Debug, Serialize)]
@@ -112,12 +115,22 @@ pub(super) struct Numbers {
     restarts: u64,
     /// How many messages were not handled since the system began.
     dead_letters: u64,
+    /// Asks that wait for their answers.
+    asks_in_flight: usize,
+    /// The oldest of them, at most 256.
+    asks: Vec<AskInFlight>,
+    /// Circles of handlers that wait for each other, at most 256.
+    deadlocks: Vec<Deadlock>,
 }
 
 /// `GET /api/v1/system`
 pub(super) async fn numbers(State(face): State<Face>) -> Answer<Json<Numbers>> {
     let system = face.0.agents.system();
     let census = system.census()?;
+    let (mut asks, mut deadlocks) = (system.asks(), system.deadlocks());
+    let asks_in_flight = asks.len();
+    asks.truncate(ASKS_MAX);
+    deadlocks.truncate(ASKS_MAX);
     let kinds = census.actors.values();
     let lanes = kinds.clone().map(|kind| kind.lanes);
     let open = |state: BreakerState| state == BreakerState::Open;
@@ -132,6 +145,9 @@ pub(super) async fn numbers(State(face): State<Face>) -> Answer<Json<Numbers>> {
         open_breakers: census.breakers.iter().filter(|(_, _, breaker)| open(breaker.state)).count(),
         restarts: kinds.map(|kind| kind.restarts).sum(),
         dead_letters: census.dead_letters,
+        asks_in_flight,
+        asks,
+        deadlocks,
     }))
 }
 
