@@ -1,7 +1,9 @@
 //! The command line as types.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use beluga::config::Period;
 use beluga::telemetry::LogFormat;
 use clap::{Args, Parser, Subcommand};
 
@@ -15,6 +17,7 @@ Examples:
   beluga chat
   beluga node --http 127.0.0.1:8080
   beluga tree
+  beluga top --interval 500ms
   beluga schema config > beluga.schema.json
 
 Without a configuration there is one agent, `assistant`. Its model is chosen by the environment:
@@ -22,6 +25,19 @@ ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, GROQ_API_KEY, DEEPSEEK_API_K
 them a small built-in offline model answers. OPENAI_MODEL names the model behind OPENAI_BASE_URL. Any setting can be overridden: BELUGA__HTTP__ADDR sets http.addr.
 
 Exit codes: 0 done; 1 the turn or the command failed; 2 usage, configuration, or no node where one is needed.";
+
+const TOP_KEYS: &str = "\
+Keys:
+  arrows, j k, PgUp PgDn, g G   move           enter   inspect the selected actor
+  space, left, right            fold           /       filter by name, kind or state
+  s   sort by tree, msg/s, queue, handler age, restarts
+  p   pause, or resume          r   restart    x   stop for good (asks)    K   kill
+  q   quit                      ?   help
+
+A paused actor takes no message; what is sent to it waits. A restart keeps the queue and is no failure; a kill is one, and
+its supervisor decides. The node is found as for `beluga tree`; one that goes away is looked for again. Changing a node
+needs its token, or, where there is none, a node of this machine.
+Without a terminal on standard output one snapshot is printed. NO_COLOR turns colours off.";
 
 /// Supervised, durable, streaming AI agents.
 #[derive(Debug, Parser)]
@@ -75,12 +91,32 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Watch a running node live, and pause, restart, stop or kill its actors.
+    #[command(after_help = TOP_KEYS)]
+    Top(TopOptions),
     /// Print a JSON Schema.
     Schema {
         /// What of.
         #[arg(value_enum)]
         of: SchemaOf,
     },
+}
+
+/// The options of `top`.
+#[derive(Debug, Args)]
+pub(super) struct TopOptions {
+    /// The time between two looks at the node, 100ms to 1h.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(super) interval: Duration,
+    /// Print one snapshot as text and exit.
+    #[arg(long)]
+    pub(super) once: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(3_600);
+    let given = Period::parse(text).map(Period::get).filter(|given| bounds.contains(given));
+    given.ok_or_else(|| "a whole number and ms, s, m or h, from 100ms to 1h".to_owned())
 }
 
 /// What `schema` can print.

@@ -46,12 +46,29 @@ impl Client {
         Ok(Self { http: HttpClient::new(Network::Allowed)?, base, token })
     }
 
+    /// Returns the node's address.
+    pub(super) fn url(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
+    }
+
     /// Gets a JSON document.
     ///
     /// # Errors
     /// What the node answered; `not_sent` or `provider_unavailable` if it did not.
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
-        let response = self.send(Method::GET, path, None).await?;
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// Posts a JSON document and returns the answer.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let response = self.send(method, path, body).await?;
         let (bytes, _) = accepted(response).await?.collect(ANSWER_MAX_BYTES).await?;
         serde_json::from_slice(&bytes).map_err(|error| Error::decode("the node's answer is no JSON").with_source(error))
     }
@@ -95,8 +112,7 @@ impl Client {
     /// As [`get`](Self::get).
     pub(super) async fn cancel(&self, session: &SessionId) -> Result<()> {
         let path = format!("api/v1/sessions/{session}/cancel");
-        let response = self.send(Method::POST, &path, Some(&json!({}))).await?;
-        accepted(response).await.map(drop)
+        self.post(&path, &json!({})).await.map(drop)
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<HttpResponse> {

@@ -10,6 +10,7 @@ mod client;
 mod node;
 mod place;
 mod render;
+mod top;
 mod tree;
 
 use std::process::ExitCode;
@@ -73,8 +74,13 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
         return Ok(());
     }
-    let quiet = !matches!(cli.command, Command::Node(_));
-    let telemetry = start_telemetry(&cli.common, environment, quiet)?;
+    let filter = match cli.command {
+        Command::Node(_) => "info",
+        // A line of the log would stand in the middle of the screen.
+        Command::Top(_) => "off",
+        _ => "error",
+    };
+    let telemetry = start_telemetry(&cli.common, environment, filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -84,6 +90,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             Command::Ask(options) => ask::run(&cli.common, environment, options).await,
             Command::Chat(options) => chat::run(&cli.common, environment, options, &telemetry).await,
             Command::Node(options) => node::run(&cli.common, environment, options, &telemetry).await,
+            Command::Top(options) => top::run(&cli.common, environment, options).await,
             Command::Tree { json } => tree::run(&cli.common, environment, json).await,
             Command::Schema { .. } => Ok(()),
         }
@@ -94,9 +101,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<(), Failure> {
     outcome
 }
 
-fn start_telemetry(common: &Common, environment: &Environment, quiet: bool) -> Result<Telemetry, Failure> {
+fn start_telemetry(common: &Common, environment: &Environment, default: &str) -> Result<Telemetry, Failure> {
     let filter = common.log.clone().or_else(|| environment.get("RUST_LOG").map(str::to_owned));
-    let filter = filter.unwrap_or_else(|| if quiet { "error" } else { "info" }.to_owned());
+    let filter = filter.unwrap_or_else(|| default.to_owned());
     Ok(telemetry::init(&TelemetrySettings { filter, format: common.log_format }, environment)?)
 }
 

@@ -75,8 +75,8 @@ async fn serve(
     Ok(())
 }
 
-/// The signals that end a node.
-struct Stop {
+/// The signals that end a node, or a view of one.
+pub(super) struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -85,7 +85,7 @@ struct Stop {
 
 impl Stop {
     #[cfg(unix)]
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let refuse = |error: std::io::Error| Error::internal("signals cannot be watched").with_source(error);
         Ok(Self {
@@ -95,13 +95,13 @@ impl Stop {
     }
 
     #[cfg(not(unix))]
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         Ok(Self {})
     }
 
     /// Waits for the next signal.
     #[cfg(unix)]
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -109,7 +109,7 @@ impl Stop {
     }
 
     #[cfg(not(unix))]
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

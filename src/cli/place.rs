@@ -5,7 +5,7 @@ use std::time::Duration;
 use beluga::config::{Config, DEFAULT_AGENT, Environment};
 use beluga::node::{Claim, DataDir, Node, Owner};
 use beluga_actors::session::{CURSOR, EventStream, Invoke, Sessions};
-use beluga_core::{AgentName, BoxStream, Error, Numbered, Result, SessionId, TenantId, TurnId};
+use beluga_core::{AgentName, BoxStream, Code, Error, Numbered, Result, SessionId, TenantId, TurnId};
 use futures_util::StreamExt as _;
 
 use super::Failure;
@@ -42,6 +42,22 @@ pub(super) async fn find_node(common: &Common, environment: &Environment) -> Res
     match DataDir::owner(&common.data) {
         Some(Owner { url: Some(url), .. }) => client(common, environment, &url).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// Returns the node a command cannot do without.
+pub(super) async fn need_node(common: &Common, environment: &Environment) -> Result<Client, Failure> {
+    find_node(common, environment).await?.ok_or_else(|| {
+        let data = common.data.display();
+        Failure::Usage(format!("no node runs on {data}; start one with `beluga node`, or name one with --url"))
+    })
+}
+
+/// Tells a node that does not answer from one that refuses.
+pub(super) fn no_answer(error: Error) -> Failure {
+    match error.code() {
+        Code::NotSent => Failure::Usage(format!("no node answers: {error}")),
+        _ => error.into(),
     }
 }
 

@@ -9,18 +9,8 @@ use super::place;
 
 /// Runs the command.
 pub(super) async fn run(common: &Common, environment: &Environment, json: bool) -> Result<(), Failure> {
-    let Some(node) = place::find_node(common, environment).await? else {
-        let text =
-            format!("no node runs on {}; start one with `beluga node`, or name one with --url", common.data.display());
-        return Err(Failure::Usage(text));
-    };
-    let tree = match node.get("api/v1/tree").await {
-        Ok(tree) => tree,
-        Err(error) if error.code() == beluga_core::Code::NotSent => {
-            return Err(Failure::Usage(format!("no node answers: {error}")));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let node = place::need_node(common, environment).await?;
+    let tree = node.get("api/v1/tree").await.map_err(place::no_answer)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&tree).unwrap_or_default());
     } else {
@@ -61,11 +51,17 @@ fn describe(node: &Value) -> String {
             line.push_str(&format!(", {count} {noun}"));
         }
     }
+    if node.get("paused").and_then(Value::as_bool).unwrap_or_default() {
+        line.push_str(", paused");
+    }
     if let Some(state) = node.pointer("/breaker/state").and_then(Value::as_str) {
         line.push_str(&format!(", breaker {state}"));
     }
     if let Some(age) = node.get("handler_age_ms").and_then(Value::as_u64) {
         line.push_str(&format!(", busy for {age} ms"));
+    }
+    if number("truncated") > 0 {
+        line.push_str(&format!(", {} below it not shown", number("truncated")));
     }
     line
 }

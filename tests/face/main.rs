@@ -20,5 +20,6 @@ mod operate;
 mod shutdown;
 mod support;
 mod telemetry;
+mod top;
 mod turns;
 mod vendor;
