@@ -35,7 +35,10 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // A panic's hook has done it, and its text must not be written over.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 
