@@ -145,7 +145,7 @@ async fn apply(address: &Address, change: Change) -> Answer<bool> {
     if !accepted {
         let why = match change {
             Change::Kill => "no incarnation of the actor lives at the moment",
-            _ => "the actor is ending, or has not started yet",
+            _ => "the actor is ending, has not started yet, or is never built anew",
         };
         return Err(Error::conflict(why).with("actor", address.name()).into());
     }
