@@ -10,7 +10,7 @@ use beluga_core::{CallContext, Error};
 use parking_lot::Mutex;
 
 use crate::actor::DeferredHandler;
-use crate::call::Carried;
+use crate::call::{Answers, Carried};
 use crate::cx::Cx;
 use crate::delivery::Post;
 use crate::envelope::{Envelope, Head, Parcel};
@@ -101,7 +101,8 @@ type Tray<M> = Arc<Mutex<IntoIter<M>>>;
 
 impl<M: Message> BatchPacket<M> {
     fn boxed(index: usize, messages: IntoIter<M>, carried: Carried) -> Envelope {
-        let head = Head { is_batch: true, ..Head::new(M::NAME, M::LANE, index, false, carried) };
+        let mut head = Head::new(&M::NAME, M::LANE, index, false, carried);
+        head.is_batch = true;
         Box::new(Self { head, messages, tray: None })
     }
 }
@@ -171,7 +172,7 @@ pub(crate) fn open_batch<M: Message>(envelope: &mut dyn Parcel) -> Option<Items<
 pub(crate) async fn handle_all<A: DeferredHandler<M>, M: Message>(actor: &mut A, mut items: Items<M>, cx: &mut Cx<A>) {
     let mut count = 0;
     while let Some(message) = items.next() {
-        actor.handle(message, ReplyPort::to_nobody(M::NAME), cx).await;
+        actor.handle(message, ReplyPort::new(Answers::to_nobody(), M::NAME), cx).await;
         count += 1;
         if cx.wish.is_some() {
             break;

@@ -155,7 +155,7 @@ fn refuse(slot: &Arc<Slot>, refusal: Refusal, envelope: Envelope) -> Error {
             slot.refusal_gone()
         }
     };
-    let error = error.with("message", head.name);
+    let error = error.with("message", head.name());
     if envelope.awaits_answer() {
         envelope.refuse(error.duplicate());
     }

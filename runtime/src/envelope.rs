@@ -10,12 +10,15 @@ use crate::reply::ReplyPort;
 use crate::sink::Sink;
 
 /// What the kernel knows about a message without knowing its type.
+///
+/// It is small, so that most envelopes stay below the size to which an allocator keeps freed pieces at hand.
 #[derive(Debug)]
 pub struct Head {
-    pub(crate) name: &'static str,
+    /// A thin reference; see [`name`](Self::name).
+    name: &'static &'static str,
     pub(crate) lane: Lane,
     /// Position in the receiver's protocol.
-    pub(crate) index: u16,
+    pub(crate) index: u8,
     /// Whether the payload's text may stand in a dead letter.
     pub(crate) keep: bool,
     /// Whether there may be a [`rest`](Parcel::rest) of it when its handler is over.
@@ -33,11 +36,17 @@ pub struct Head {
 }
 
 impl Head {
-    pub(crate) fn new(name: &'static str, lane: Lane, index: usize, keep: bool, carried: Carried) -> Self {
+    #[inline]
+    pub(crate) fn new(name: &'static &'static str, lane: Lane, index: usize, keep: bool, carried: Carried) -> Self {
         // `protocol!` tuples have at most 32 messages.
-        let index = u16::try_from(index).unwrap_or(u16::MAX);
+        let index = u8::try_from(index).unwrap_or(u8::MAX);
         let sender = crate::ground::current_actor();
         Self { name, lane, index, keep, is_batch: false, incarnation: 0, sent_ns: 0, sender, carried, lease: None }
+    }
+
+    /// Returns the stable name of the message.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 }
 
@@ -67,30 +76,31 @@ pub(crate) type Envelope = Box<dyn Parcel>;
 pub(crate) struct CallPacket<M: Message> {
     head: Head,
     /// The message and its way back; `None` once they were taken out.
-    content: Option<(M, ReplyPort<M::Reply>)>,
+    content: Option<(M, Answers<M::Reply>)>,
 }
 
 impl<M: Message> CallPacket<M> {
     /// Makes the envelope of a told message.
     pub(crate) fn told(index: usize, message: M, carried: Carried) -> Envelope {
-        Self::boxed(index, message, carried, ReplyPort::to_nobody(M::NAME))
+        Self::boxed(index, message, carried, Answers::to_nobody())
     }
 
     /// Makes the envelope of a message whose answer is awaited.
     pub(crate) fn asked(index: usize, message: M, answers: Answers<M::Reply>) -> Envelope {
         let carried = answers.caller().map_or(Carried::Nothing, Carried::Asked);
-        Self::boxed(index, message, carried, ReplyPort::to_caller(answers, M::NAME))
+        Self::boxed(index, message, carried, answers)
     }
 
     /// Makes the envelope of a message whose answer goes to whoever asked another actor first.
     pub(crate) fn passed_on(index: usize, message: M, reply: ReplyPort<M::Reply>) -> Envelope {
-        let carried = reply.caller().map_or(Carried::Nothing, Carried::Asked);
-        Self::boxed(index, message, carried, reply)
+        Self::asked(index, message, reply.into_answers())
     }
 
-    /// Makes an envelope with a way back that exists already.
-    pub(crate) fn boxed(index: usize, message: M, carried: Carried, reply: ReplyPort<M::Reply>) -> Envelope {
-        Box::new(Self { head: Head::new(M::NAME, M::LANE, index, M::KEEP, carried), content: Some((message, reply)) })
+    fn boxed(index: usize, message: M, carried: Carried, answers: Answers<M::Reply>) -> Envelope {
+        Box::new(Self {
+            head: Head::new(&M::NAME, M::LANE, index, M::KEEP, carried),
+            content: Some((message, answers)),
+        })
     }
 }
 
@@ -104,7 +114,8 @@ impl<M: Message> CallPacket<M> {
 /// Takes message and way back out of an envelope, which stays for its head. `None` if it holds another type.
 pub(crate) fn open_call<M: Message>(envelope: &mut dyn Parcel) -> Option<(M, ReplyPort<M::Reply>)> {
     let envelope: &mut dyn Any = envelope;
-    envelope.downcast_mut::<CallPacket<M>>()?.content.take()
+    let (message, answers) = envelope.downcast_mut::<CallPacket<M>>()?.content.take()?;
+    Some((message, ReplyPort::new(answers, M::NAME)))
 }
 
 impl<M: Message> Parcel for CallPacket<M> {
@@ -117,8 +128,8 @@ impl<M: Message> Parcel for CallPacket<M> {
     }
 
     fn refuse(self: Box<Self>, error: Error) {
-        if let Some((_, reply)) = self.content {
-            reply.refuse(error);
+        if let Some((_, answers)) = self.content {
+            answers.put(Err(error));
         }
     }
 
@@ -127,7 +138,7 @@ impl<M: Message> Parcel for CallPacket<M> {
     }
 
     fn awaits_answer(&self) -> bool {
-        self.content.as_ref().is_some_and(|(_, reply)| !reply.is_closed())
+        self.content.as_ref().is_some_and(|(_, answers)| !answers.is_left())
     }
 }
 
@@ -154,7 +165,7 @@ pub(crate) fn open_stream<M: StreamMessage>(envelope: &mut dyn Parcel) -> Option
 impl<M: StreamMessage> StreamPacket<M> {
     pub(crate) fn boxed(index: usize, message: M, context: CallContext, sink: Sink<M::Item>) -> Envelope {
         Box::new(Self {
-            head: Head::new(M::NAME, M::LANE, index, M::KEEP, Carried::Own(context)),
+            head: Head::new(&M::NAME, M::LANE, index, M::KEEP, Carried::Own(context)),
             content: Some((message, sink)),
         })
     }

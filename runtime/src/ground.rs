@@ -131,7 +131,7 @@ impl Ground {
         let trace = context.trace();
         self.dead_letters.push(DeadLetter {
             reason,
-            message: head.name,
+            message: head.name(),
             id: context.message(),
             actor: Arc::clone(actor),
             sender: self.name_of(head.sender),

@@ -161,6 +161,15 @@ impl<R> Drop for Waits<R> {
 pub(crate) struct Answers<R>(Option<Arc<Call<R>>>);
 
 impl<R> Answers<R> {
+    /// Makes the end of a message that was told.
+    pub(crate) fn to_nobody() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn are_to_nobody(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Answers. A caller that left is no error.
     pub(crate) fn put(mut self, outcome: Result<R>) {
         self.settle(Answered::With(outcome));

@@ -80,7 +80,7 @@ impl Keys {
             key.or_else(|| self.of_context.as_ref()?(head.carried.nearest()?))
         }))
         .unwrap_or_else(|_| {
-            tracing::warn!(message = head.name, "finding the key of a message panicked");
+            tracing::warn!(message = head.name(), "finding the key of a message panicked");
             None
         })
     }

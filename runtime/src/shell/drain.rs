@@ -146,7 +146,7 @@ impl Drain {
         // Whoever woke the drain has read the clock for the first message.
         let is_fresh = self.served == 0;
         if let Err(error) = head.carried.check(clock, || if is_fresh { clock.coarse() } else { clock.read() }) {
-            let error = error.with("actor", self.slot().name()).with("message", head.name);
+            let error = error.with("actor", self.slot().name()).with("message", head.name());
             self.slot().bury(envelope, DeadReason::Expired, error);
             return false;
         }
@@ -183,7 +183,7 @@ impl Drain {
     /// Names the poison message and returns how the incarnation ends.
     pub(super) fn poisoned(&mut self, text: String) -> ExitReason {
         let text: Arc<str> = Arc::from(text);
-        let message = self.guard.hand.as_ref().map(|hand| hand.head().name);
+        let message = self.guard.hand.as_ref().map(|hand| hand.head().name());
         self.slot().stats.panics.fetch_add(1, Ordering::Relaxed);
         tracing::error!(actor = %self.slot().name(), message, panic = %text, "a handler panicked");
         self.guard.bury_hand(DeadReason::Panicked, Some(Arc::clone(&text)));
@@ -192,7 +192,7 @@ impl Drain {
 
     /// Names a message whose handler had to be dropped and returns how the incarnation ends.
     pub(super) fn abandoned(&mut self, why: Why) -> ExitReason {
-        let message = self.guard.hand.as_ref().map_or("", |hand| hand.head().name);
+        let message = self.guard.hand.as_ref().map_or("", |hand| hand.head().name());
         self.guard.bury_hand(DeadReason::Abandoned, None);
         if why == Why::Stopped {
             return ExitReason::Stopped;

@@ -73,7 +73,7 @@ impl Watch {
     fn new(drain: &Drain, limit: Option<Duration>) -> Self {
         let slot = drain.slot();
         slot.stats.hand_since_ns.store(slot.ground.clock.read(), Ordering::Relaxed);
-        *slot.stats.hand_message.lock() = drain.guard.hand.as_ref().map(|hand| hand.head().name);
+        *slot.stats.hand_message.lock() = drain.guard.hand.as_ref().map(|hand| hand.head().name());
         let token = drain.incarnation.errand.carried().token();
         Self {
             cancelled: token.map(|token| token.cancelled()),

@@ -52,7 +52,7 @@ pub struct LaneLimits {
 pub struct LaneLimit {
     /// How many messages may wait.
     pub capacity: usize,
-    /// What happens to the next one: `wait`, `reject`, `drop_oldest` or `drop_newest`.
+    /// What happens to the next one: `wait`, `reject`, `drop_oldest`, `drop_newest` or `shed`.
     pub overflow: &'static str,
 }
 
@@ -122,6 +122,7 @@ fn limits(lanes: Lanes) -> LaneLimits {
             Overflow::Reject => "reject",
             Overflow::DropOldest => "drop_oldest",
             Overflow::DropNewest => "drop_newest",
+            Overflow::Shed { .. } => "shed",
         };
         LaneLimit { capacity, overflow }
     };

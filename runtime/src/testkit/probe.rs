@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::actor::Actor;
 use crate::batch::open_batch;
+use crate::call::Answers;
 use crate::cx::Cx;
 use crate::envelope::{Envelope, open_call, open_stream};
 use crate::message::{Message, StreamMessage};
@@ -173,7 +174,7 @@ fn take_call<'a, P: Protocol, M: Message>(
         let mut items = open_batch::<M>(envelope)?;
         return Some(nest.place(async move {
             while let Some(message) = items.next() {
-                let (reply, context) = (ReplyPort::to_nobody(M::NAME), cx.context().clone());
+                let (reply, context) = (ReplyPort::new(Answers::to_nobody(), M::NAME), cx.context().clone());
                 actor.take(M::NAME, Received { message, reply, context }).await;
             }
         }));
