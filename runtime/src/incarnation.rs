@@ -156,7 +156,7 @@ impl Drop for Guard {
             drop(ack.send(Err(error.with("actor", slot.name()))));
         }
         slot.children.lock().closed = true;
-        let rest = slot.next_to_end().is_some();
+        let rest = slot.next_to_end(u64::MAX).is_some();
         let jobs = !self.incarnation.jobs.is_idle();
         if !rest && !jobs {
             slot.incarnation_ended(reason);
@@ -181,7 +181,10 @@ impl Drop for Guard {
 /// those that had to be killed.
 pub(crate) async fn end_children(slot: &Arc<Slot>, stop: Stop) -> Vec<Arc<str>> {
     let mut killed = Vec::new();
-    while let Some(child) = slot.next_to_end() {
+    // The list is closed, so none is younger than one that was met.
+    let mut below = u64::MAX;
+    while let Some(child) = slot.next_to_end(below) {
+        below = child.id();
         let rests = child.settings.is_kept() && !slot.ends_for_good();
         let (fate, reason) = if rests { (Fate::Recycle, StopReason::Restart) } else { (Fate::Terminate, stop.reason) };
         if child.phase() != Phase::Gone && !child.end(fate, Stop { reason, ..stop }).await {
@@ -191,8 +194,8 @@ pub(crate) async fn end_children(slot: &Arc<Slot>, stop: Stop) -> Vec<Arc<str>> 
             continue;
         }
         child.terminate(&ExitReason::Stopped);
-        // `terminate` removed it; a child of a lost parent would stay and be met for ever.
-        slot.children.lock().list.retain(|known| !Arc::ptr_eq(known, &child));
+        // `terminate` removed it; a child of a lost parent would stay.
+        slot.children.lock().remove(&child);
     }
     killed
 }

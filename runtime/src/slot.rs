@@ -8,6 +8,7 @@
 mod tests;
 
 use std::any::TypeId;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -126,12 +127,31 @@ impl Life {
     }
 }
 
-/// The children of the living incarnation, in the order they were started.
-#[derive(Default)]
+/// The children of the living incarnation, by number, which is the order they were started in. A supervisor of a family
+/// has very many, so what is done for one of them walks over no others.
 pub(crate) struct Children {
-    pub(crate) list: Vec<Arc<Slot>>,
+    by_id: BTreeMap<u64, Arc<Slot>>,
     /// Set while no incarnation may start children.
     pub(crate) closed: bool,
+}
+
+impl Children {
+    pub(crate) fn insert(&mut self, child: &Arc<Slot>) {
+        self.by_id.insert(child.id, Arc::clone(child));
+    }
+
+    pub(crate) fn remove(&mut self, child: &Slot) {
+        self.by_id.remove(&child.id);
+    }
+
+    pub(crate) fn contains(&self, child: &Slot) -> bool {
+        self.by_id.contains_key(&child.id)
+    }
+
+    /// Returns all children, the oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
+        self.by_id.values().cloned().collect()
+    }
 }
 
 impl Slot {
@@ -166,7 +186,7 @@ impl Slot {
                 ended: false,
             }),
             changed: Notify::new(),
-            children: Mutex::new(Children { list: Vec::new(), closed: true }),
+            children: Mutex::new(Children { by_id: BTreeMap::new(), closed: true }),
             watchers: Mutex::default(),
             on_gone: Mutex::default(),
         })
@@ -229,11 +249,12 @@ impl Slot {
         self.life.lock().number != 0
     }
 
-    /// Returns the youngest child that must end with this incarnation.
-    pub(crate) fn next_to_end(&self) -> Option<Arc<Slot>> {
+    /// Returns the youngest child below a number that must end with this incarnation.
+    pub(crate) fn next_to_end(&self, below: u64) -> Option<Arc<Slot>> {
         let for_good = self.ends_for_good();
-        let children = self.children.lock().list.clone();
-        children.into_iter().rev().find(|child| for_good || !child.is_resting())
+        let children = self.children.lock();
+        let mut youngest_first = children.by_id.range(..below).rev().map(|(_, child)| child);
+        youngest_first.find(|child| for_good || !child.is_resting()).map(Arc::clone)
     }
 
     pub(crate) fn supervisor(&self) -> Option<Arc<Slot>> {
@@ -378,11 +399,11 @@ impl Slot {
         let recipe = self.recipe.lock().take();
         drop(recipe);
         // Those that rested for an incarnation that will not come.
-        let resting = self.children.lock().list.clone();
+        let resting = self.children.lock().all();
         resting.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));
         self.ground.leave(self);
         if let Some(parent) = self.supervisor() {
-            parent.children.lock().list.retain(|child| !Arc::ptr_eq(child, self));
+            parent.children.lock().remove(self);
         }
         // Under the life lock, so that a watcher is either in the list or sees the end.
         let watchers = {
@@ -475,7 +496,7 @@ impl Slot {
     fn patience(&self) -> Duration {
         let graces = self.settings.graces;
         let own = graces.stop.saturating_mul(4).saturating_add(graces.cancel);
-        let children = self.children.lock().list.clone();
+        let children = self.children.lock().all();
         children.iter().fold(own, |sum, child| sum.saturating_add(child.patience()))
     }
 

@@ -56,7 +56,7 @@ impl Drain {
 
     /// Builds anew the kept children that rested while this actor was down. They start with a fresh window.
     pub(crate) fn revive(&mut self) {
-        let children = self.slot().children.lock().list.clone();
+        let children = self.slot().children.lock().all();
         let (resting, ended): (Vec<_>, Vec<_>) = children
             .into_iter()
             // One that has not lived yet belongs to the spawner that is about to start it.
@@ -129,13 +129,17 @@ impl Drain {
             return;
         }
         child.count_restart();
-        let siblings = self.slot().children.lock().list.clone();
+        let siblings = || self.slot().children.lock().all();
         match self.slot().settings.strategy {
             Strategy::OneForOne => {
                 child.launch(None, false);
             }
-            Strategy::OneForAll => self.plan.rebuild(&siblings),
+            Strategy::OneForAll => {
+                let siblings = siblings();
+                self.plan.rebuild(&siblings);
+            }
             Strategy::RestForOne => {
+                let siblings = siblings();
                 let position = siblings.iter().position(|sibling| Arc::ptr_eq(sibling, child)).unwrap_or(0);
                 self.plan.rebuild(siblings.get(position..).unwrap_or_default());
             }
@@ -150,7 +154,7 @@ impl Drain {
     }
 
     fn is_child(&self, child: &Arc<Slot>) -> bool {
-        self.slot().children.lock().list.iter().any(|known| Arc::ptr_eq(known, child))
+        self.slot().children.lock().contains(child)
     }
 }
 
@@ -175,7 +179,7 @@ fn open_gate(supervisor: &Arc<Slot>, child: &Arc<Slot>, retry_after: Duration) {
 /// Gates a slot and the kept children that rest below it.
 fn shut(slot: &Arc<Slot>, until: Instant) {
     slot.mailbox.gate(Some(until));
-    let children = slot.children.lock().list.clone();
+    let children = slot.children.lock().all();
     children.iter().filter(|child| child.is_resting()).for_each(|child| shut(child, until));
 }
 

@@ -82,6 +82,6 @@ fn count(slot: &Arc<Slot>, census: &mut Census) {
             None => drop(census.jobs.insert(record.kind.to_string(), 1)),
         }
     }
-    let children = slot.children.lock().list.clone();
+    let children = slot.children.lock().all();
     children.iter().for_each(|child| count(child, census));
 }

@@ -91,7 +91,7 @@ impl Address {
         let supervisor = slot.supervisor();
         let above = supervisor.as_ref().map(|supervisor| &**supervisor.name());
         let mut node = actor(slot, above, slot.ground.clock.read());
-        let children = slot.children.lock().list.clone();
+        let children = slot.children.lock().all();
         let (number, incarnation) = {
             let life = slot.life.lock();
             (life.number, life.incarnation.clone())

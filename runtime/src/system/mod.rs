@@ -246,7 +246,7 @@ fn with_id(slot: &Arc<Slot>, id: u64) -> Option<Arc<Slot>> {
     if slot.id() >= id {
         return (slot.id() == id).then(|| Arc::clone(slot));
     }
-    let children = slot.children.lock().list.clone();
+    let children = slot.children.lock().all();
     children.iter().find_map(|child| with_id(child, id))
 }
 
@@ -276,7 +276,7 @@ pub(crate) async fn spawn_child<P: Protocol>(
                 .with("parent", parent.name()));
         }
         ground.enter(&slot)?;
-        children.list.push(Arc::clone(&slot));
+        children.insert(&slot);
     }
     let (ack, started) = oneshot::channel();
     slot.launch(Some(ack), false);

@@ -190,7 +190,7 @@ fn look(slot: &Arc<Slot>, bounds: TreeBounds) -> TreeNode {
 fn open(node: &mut TreeNode, source: &Source, room: usize, now_ns: u64) -> Vec<(TreeNode, Source)> {
     let (children, jobs, above) = match source {
         Source::Actor(slot) => {
-            let children = slot.children.lock().list.clone();
+            let children = slot.children.lock().all();
             let incarnation = slot.life.lock().incarnation.clone();
             let jobs = incarnation.map(|incarnation| incarnation.jobs.records()).unwrap_or_default();
             (children, Arc::from(jobs), None)
