@@ -93,7 +93,7 @@ pub(crate) struct Stats {
     pub(crate) panics: AtomicU64,
     pub(crate) job_panics: AtomicU64,
     pub(crate) restarts: AtomicU32,
-    /// Since when the drain sleeps with nothing to do; 0 for not.
+    /// Since when the actor rests and would leave memory for another; 0 for not.
     pub(crate) idle_since_ns: AtomicU64,
     /// Since when a handler awaits, in nanoseconds of the coarse clock; 0 for not.
     pub(crate) hand_since_ns: AtomicU64,
@@ -318,7 +318,7 @@ impl Slot {
             life.fate = fate;
         }
         if fate == Fate::Terminate && stop.drain {
-            self.mailbox.close();
+            self.shut();
             // What was accepted is still to be handled, so nothing may hold it back.
             self.mailbox.set_suspended(false);
         }
@@ -341,6 +341,22 @@ impl Slot {
             life.fate = Fate::Terminate;
         }
         passive
+    }
+
+    /// Shuts the door for good: what was accepted stays.
+    pub(crate) fn shut(&self) {
+        self.mailbox.close();
+    }
+
+    /// The actor rests; a loath one does not want to leave memory.
+    pub(crate) fn rest(&self, loath: bool) {
+        let since_ns = if loath { 0 } else { self.ground.clock.read() };
+        self.stats.idle_since_ns.store(since_ns, Ordering::Relaxed);
+    }
+
+    /// The actor works again, or its incarnation has ended.
+    pub(crate) fn wake(&self) {
+        self.stats.idle_since_ns.store(0, Ordering::Relaxed);
     }
 
     /// Drops the incarnation at its next await. Returns whether there is one.
@@ -373,6 +389,7 @@ impl Slot {
             self.bury_rest();
         }
         self.stats.hand_since_ns.store(0, Ordering::Relaxed);
+        self.wake();
         // After a kill the source may still hold what the value held. It is users' code and drops without the lock.
         let source = self.status.lock().take();
         drop(source);
@@ -394,7 +411,7 @@ impl Slot {
             }
             life.fate = Fate::Terminate;
         }
-        self.mailbox.close();
+        self.shut();
         self.bury_rest();
         let recipe = self.recipe.lock().take();
         drop(recipe);

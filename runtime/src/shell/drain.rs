@@ -172,6 +172,12 @@ impl Drain {
         passive
     }
 
+    /// Goes to rest. Who was asked to leave memory and is still here is loath to, and so is who has served nobody yet.
+    pub(super) fn rest(&mut self) {
+        let loath = std::mem::take(&mut self.passivate) || !self.has_served;
+        self.slot().rest(loath);
+    }
+
     /// Counts a handled message.
     pub(super) fn done(&mut self) {
         drop(self.guard.let_go());

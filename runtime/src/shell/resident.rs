@@ -4,7 +4,6 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -189,13 +188,12 @@ impl Future for Idle<'_> {
             timer.as_mut().reset((time::now() + limit.min(time::SLEEP_MAX)).into());
         }
         let is_late = timer.as_mut().poll(cx).is_ready();
-        let slot = this.drain.slot();
         if !is_late && !this.slept {
-            slot.stats.idle_since_ns.store(slot.ground.clock.coarse(), Ordering::Relaxed);
+            this.drain.rest();
             this.slept = true;
             return Poll::Pending;
         }
-        slot.stats.idle_since_ns.store(0, Ordering::Relaxed);
+        this.drain.slot().wake();
         Poll::Ready(if is_late { Rest::TimeToLeave } else { Rest::Woken })
     }
 }
@@ -292,7 +290,7 @@ async fn end<A: Actor>(
     let slot = Arc::clone(drain.slot());
     slot.set_phase(Phase::Stopping);
     if slot.life.lock().fate == Fate::Terminate {
-        slot.mailbox.close();
+        slot.shut();
     }
     slot.children.lock().closed = true;
     let stop = drain.stop_for_children();
