@@ -26,6 +26,7 @@ use crate::breaker::Breaker;
 use crate::cell::{self, Cell};
 use crate::dead_letter::DeadReason;
 use crate::exit::ExitReason;
+use crate::family::Seat;
 use crate::ground::Ground;
 use crate::incarnation::{Guard, Incarnation};
 use crate::intensity::RestartWindow;
@@ -83,7 +84,8 @@ pub(crate) struct Slot {
     changed: Notify,
     pub(crate) children: Mutex<Children>,
     watchers: Mutex<Vec<Weak<Slot>>>,
-    on_gone: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// What a virtual actor's family knows it by; `None` for any other.
+    pub(crate) seat: Option<Box<Seat>>,
 }
 
 /// Counters an incarnation writes and introspection reads.
@@ -93,8 +95,6 @@ pub(crate) struct Stats {
     pub(crate) panics: AtomicU64,
     pub(crate) job_panics: AtomicU64,
     pub(crate) restarts: AtomicU32,
-    /// Since when the actor rests and would leave memory for another; 0 for not.
-    pub(crate) idle_since_ns: AtomicU64,
     /// Since when a handler awaits, in nanoseconds of the coarse clock; 0 for not.
     pub(crate) hand_since_ns: AtomicU64,
     /// What it handles; `None` for a step of its life.
@@ -161,6 +161,7 @@ impl Slot {
         name: Arc<str>,
         recipe: Arc<dyn Incarnate>,
         settings: SpecSettings,
+        seat: Option<Box<Seat>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: ground.next_id(),
@@ -188,7 +189,7 @@ impl Slot {
             changed: Notify::new(),
             children: Mutex::new(Children { by_id: BTreeMap::new(), closed: true }),
             watchers: Mutex::default(),
-            on_gone: Mutex::default(),
+            seat,
         })
     }
 
@@ -339,24 +340,43 @@ impl Slot {
         let passive = life.fate == Fate::Live && !self.mailbox.is_suspended() && self.mailbox.close_if_empty(batch);
         if passive {
             life.fate = Fate::Terminate;
+            drop(life);
+            self.shut();
         }
         passive
     }
 
-    /// Shuts the door for good: what was accepted stays.
+    /// Shuts the door for good: what was accepted stays, and a virtual actor's senders look for the next activation.
     pub(crate) fn shut(&self) {
         self.mailbox.close();
+        if let Some(seat) = &self.seat {
+            seat.shut(self);
+        }
     }
 
-    /// The actor rests; a loath one does not want to leave memory.
-    pub(crate) fn rest(&self, loath: bool) {
-        let since_ns = if loath { 0 } else { self.ground.clock.read() };
-        self.stats.idle_since_ns.store(since_ns, Ordering::Relaxed);
+    /// The actor rests; a loath one does not want to leave memory. A virtual actor's family is told.
+    pub(crate) fn rest(self: &Arc<Self>, loath: bool) {
+        if let Some(seat) = &self.seat {
+            seat.rest(self, self.ground.clock.read(), loath);
+        }
     }
 
     /// The actor works again, or its incarnation has ended.
     pub(crate) fn wake(&self) {
-        self.stats.idle_since_ns.store(0, Ordering::Relaxed);
+        if let Some(seat) = &self.seat {
+            seat.wake();
+        }
+    }
+
+    /// The last job of the actor has ended.
+    pub(crate) fn jobs_ended(self: &Arc<Self>) {
+        if let Some(seat) = &self.seat {
+            seat.jobs_ended(self, self.ground.clock.read());
+        }
+    }
+
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.life.lock().incarnation.as_ref().is_some_and(|incarnation| !incarnation.jobs.is_idle())
     }
 
     /// Drops the incarnation at its next await. Returns whether there is one.
@@ -431,27 +451,10 @@ impl Slot {
         for watcher in watchers.iter().filter_map(Weak::upgrade) {
             watcher.mailbox.signal(Signal::WatchedGone(Address(Arc::clone(self)), reason.clone()));
         }
-        let hook = self.on_gone.lock().take();
-        if let Some(hook) = hook {
-            hook();
+        if let Some(seat) = &self.seat {
+            seat.vacate(self);
         }
         self.changed.notify_waiters();
-    }
-
-    /// Sets what is done when the slot ends for good; at once if it has.
-    pub(crate) fn set_on_gone(&self, hook: Box<dyn FnOnce() + Send>) {
-        let late = {
-            let life = self.life.lock();
-            if life.phase == Phase::Gone {
-                Some(hook)
-            } else {
-                *self.on_gone.lock() = Some(hook);
-                None
-            }
-        };
-        if let Some(hook) = late {
-            hook();
-        }
     }
 
     /// Registers a watcher. False if the slot is gone already.

@@ -6,28 +6,39 @@
 //! its envelope back and resolves the key again, and the next activation waits until the old slot is gone.
 //!
 //! When `max_active` is reached the actor that has been idle for longest leaves; busy ones are skipped, and if all are
-//! busy the caller gets `overloaded`.
+//! busy the caller gets `overloaded`. Busy is who handles a message, has one waiting or a job running, has served nobody
+//! yet, or says that it may not leave ([`Actor::may_passivate`](crate::Actor::may_passivate)).
+//!
+//! What a key has in memory: refs and actor share its *place*; the actor's slot has a *seat*, through which the family
+//! learns when it rests; those that rest stand in an order; a *room* is the right to one more actor, and goes from the
+//! one that leaves to the newcomer it leaves for.
 
+mod key;
+mod place;
+mod resting;
+mod seat;
+mod sweep;
 mod table;
+mod waiting;
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{BoxFuture, Result};
-use parking_lot::Mutex;
 
 use crate::address::Address;
-use crate::delivery::{Resolve, Route};
-use crate::ground::Ground;
+use crate::delivery::Route;
 use crate::mailbox::Signal;
 use crate::protocol::Protocol;
 use crate::reference::Ref;
-use crate::slot::Slot;
 use crate::spec::Spec;
 use crate::system::System;
 
+use key::Key;
+use place::Hold;
+pub(crate) use seat::Seat;
 use table::Table;
 
 /// The default of [`FamilyOptions::idle_after`].
@@ -68,6 +79,13 @@ pub trait Activator<P>: Send + Sync + 'static {
     fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<P>>>;
 }
 
+impl FamilyOptions {
+    /// A family without room for any actor would be of no use.
+    fn checked(self) -> Self {
+        Self { max_active: self.max_active.max(1), ..self }
+    }
+}
+
 /// The virtual actors of one kind. A clone is the same family.
 pub struct Family<P> {
     kind: &'static str,
@@ -77,40 +95,36 @@ pub struct Family<P> {
 
 impl<P: Protocol> Family<P> {
     pub(crate) fn new(system: &System, kind: &'static str, options: FamilyOptions) -> Self {
-        Self { kind, table: Table::new(system, options), protocol: PhantomData }
+        Self { kind, table: Table::new(system, kind, options), protocol: PhantomData }
     }
 
     /// Returns the reference of a key. Nothing is started; the first message does that, through the activator.
+    ///
+    /// While the key has no actor such a reference takes some 200 bytes, the key's own included, and clones share them.
     #[must_use]
     pub fn resolve(&self, key: impl AsRef<str>, activator: Arc<dyn Activator<P>>) -> VirtualRef<P> {
-        let key: Arc<str> = Arc::from(key.as_ref());
-        let resolve = Key {
-            name: format!("{}/{key}", self.kind),
-            kind: self.kind,
-            cached: Mutex::new(self.table.active(&key).map_or_else(Weak::new, |slot| Arc::downgrade(&slot))),
-            key,
-            table: Arc::clone(&self.table),
-            activator,
-        };
-        Ref::to_route(Route::Virtual(Arc::new(resolve)))
+        let key = Key::new(Hold::new(&self.table, key.as_ref()), activator);
+        Ref::to_route(Route::Virtual(Arc::new(key)))
     }
 
     /// Returns the reference of a key that is active now: it leads to this activation only.
     #[must_use]
     pub fn active_ref(&self, key: &str) -> Option<Ref<P>> {
-        self.table.active(key).map(Ref::to_slot)
+        self.table.places().active(key).map(Ref::to_slot)
     }
 
-    /// Returns the keys that are active or being activated, sorted.
+    /// Returns the keys that are active or being activated, sorted. Walks over all keys that somebody refers to.
     #[must_use]
     pub fn active(&self) -> Vec<Arc<str>> {
-        self.table.keys()
+        let mut keys = self.table.places().in_use();
+        keys.sort_unstable();
+        keys
     }
 
     /// Returns how many keys are active or being activated.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.table.present()
     }
 
     /// Returns whether no key is active.
@@ -121,9 +135,37 @@ impl<P: Protocol> Family<P> {
 
     /// Asks the actor of a key to leave memory as soon as it is idle.
     pub fn passivate(&self, key: &str) {
-        if let Some(slot) = self.table.active(key) {
+        if let Some(slot) = self.table.places().active(key) {
             slot.mailbox.signal(Signal::Passivate);
         }
+    }
+
+    /// Returns the bounds in force.
+    #[must_use]
+    pub fn options(&self) -> FamilyOptions {
+        self.table.options()
+    }
+
+    /// Changes the bounds, for the actors there are too.
+    ///
+    /// A new `idle_after` counts at once: those that have been idle for so long leave now. If there are more actors than
+    /// a lower `max_active` allows, the idlest leave at once, and the others as they become idle, until it holds; none
+    /// is stopped in its work. A `max_active` of 0 is raised to 1.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// # use beluga_runtime::{Family, FamilyOptions, Silent, System};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let system = System::builder("example").build()?;
+    /// let family: Family<Silent> = system.family("cart", FamilyOptions::default());
+    /// family.set_options(FamilyOptions { max_active: 500, ..family.options() });
+    /// assert_eq!(family.options(), FamilyOptions { idle_after: Duration::from_secs(300), max_active: 500 });
+    /// # system.shutdown(Duration::from_secs(5)).await
+    /// # }).unwrap();
+    /// ```
+    pub fn set_options(&self, options: FamilyOptions) {
+        self.table.set_options(options);
     }
 }
 
@@ -135,50 +177,6 @@ impl<P> Clone for Family<P> {
 
 impl<P> fmt::Debug for Family<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Family").field("kind", &self.kind).field("active", &self.table.len()).finish()
-    }
-}
-
-/// One key as a route. It remembers the slot it met last, so that a send to an active actor asks no table.
-struct Key<P> {
-    key: Arc<str>,
-    name: String,
-    kind: &'static str,
-    cached: Mutex<Weak<Slot>>,
-    table: Arc<Table>,
-    activator: Arc<dyn Activator<P>>,
-}
-
-impl<P: Protocol> Resolve for Key<P> {
-    fn active(&self) -> Option<Arc<Slot>> {
-        let cached = self.cached.lock().upgrade().filter(|slot| !slot.mailbox.is_closed());
-        cached.or_else(|| {
-            let slot = self.table.active(&self.key)?;
-            *self.cached.lock() = Arc::downgrade(&slot);
-            Some(slot)
-        })
-    }
-
-    fn activate(&self) -> BoxFuture<'static, Result<Arc<Slot>>> {
-        let (table, key, activator) = (Arc::clone(&self.table), Arc::clone(&self.key), Arc::clone(&self.activator));
-        Box::pin(async move { table.activate(key, activator).await })
-    }
-
-    fn ground(&self) -> &Arc<Ground> {
-        self.table.ground()
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        self.kind
-    }
-}
-
-impl<P> fmt::Debug for Key<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.name)
+        f.debug_struct("Family").field("kind", &self.kind).field("active", &self.table.present()).finish()
     }
 }

@@ -1,43 +1,48 @@
-//! Which keys of a family are active.
+//! Which keys of a family are active, and who may become so.
 
-use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use beluga_core::{Error, ErrorRecord, Result};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
+use super::place::{Hold, Place, Places, State};
+use super::resting::{Among, Found, LOOKS_MAX, Resting};
+use super::seat::{Rest, Seat};
+use super::waiting::{Outcome, Waiting};
 use super::{Activation, Activator, FamilyOptions};
 use crate::ground::Ground;
 use crate::mailbox::Signal;
 use crate::protocol::Protocol;
 use crate::slot::Slot;
-use crate::system::{System, spawn_child};
+use crate::system::{System, spawn_seated};
 use crate::{task, time};
 
-/// How many idle actors are asked to leave for one newcomer before it is refused.
-const EVICTIONS_MAX: usize = 4;
+/// How many idle actors are asked to leave for one newcomer before it is refused. Asking one again makes no sense: who
+/// stays works, or is asked no more until it has worked.
+const ASKED_MAX: usize = 1024;
+/// How many of those may take longer than [`EVICTION_WAIT`].
+const SLOW_MAX: usize = 4;
+/// How often each actor may be looked at for one newcomer. Looked at again, it has worked since.
+const LOOKS_PER_ACTOR_MAX: usize = 4;
 /// How long an actor that was asked to leave may take to say goodbye.
-const EVICTION_WAIT: Duration = Duration::from_secs(1);
+pub(super) const EVICTION_WAIT: Duration = Duration::from_secs(1);
 
-pub(super) struct Table {
+pub(crate) struct Table {
     ground: Arc<Ground>,
-    options: FamilyOptions,
-    entries: Mutex<HashMap<Arc<str>, Entry>>,
-}
-
-enum Entry {
-    Activating(Arc<Waiting>),
-    Active(Arc<Slot>),
-}
-
-/// The outcome of an activation in progress, for all who wait for it.
-#[derive(Default)]
-struct Waiting {
-    outcome: Mutex<Option<Result<Arc<Slot>, ErrorRecord>>>,
-    done: Notify,
+    options: Mutex<FamilyOptions>,
+    places: Places,
+    /// How many keys are active or being activated.
+    present: AtomicUsize,
+    /// How many actors there are, or are about to be; at most `max_active`, unless that was lowered.
+    taken: AtomicUsize,
+    pub(super) resting: Mutex<Resting>,
+    /// Whether the sweeper was started.
+    pub(super) is_watched: AtomicBool,
+    /// Wakes the sweeper.
+    pub(super) tick: Arc<Notify>,
 }
 
 /// What a caller that found no open mailbox does next.
@@ -46,174 +51,260 @@ enum Turn {
     WaitFor(Arc<Waiting>),
     /// The old activation is ending; the name is free once it is gone.
     WaitForEnd(Arc<Slot>),
-    /// The cap is reached; the actor idle for longest, if one is idle.
-    Evict(Option<Arc<Slot>>),
     Start(Arc<Waiting>),
 }
 
+/// The right to one more actor; given back when it drops.
+pub(super) struct Room(Weak<Table>);
+
+/// Where room for a newcomer may come from.
+enum Search {
+    /// This actor was asked to leave its room: tell it, unless it was told before.
+    Claimed {
+        id: u64,
+        tell: Option<Arc<Slot>>,
+        claim: oneshot::Receiver<Room>,
+    },
+    Nobody,
+    More,
+}
+
 impl Table {
-    pub(super) fn new(system: &System, options: FamilyOptions) -> Arc<Self> {
-        let options = FamilyOptions { max_active: options.max_active.max(1), ..options };
-        Arc::new(Self { ground: Arc::clone(system.ground()), options, entries: Mutex::default() })
+    pub(super) fn new(system: &System, kind: &'static str, options: FamilyOptions) -> Arc<Self> {
+        Arc::new(Self {
+            ground: Arc::clone(system.ground()),
+            options: Mutex::new(options.checked()),
+            places: Places::new(kind),
+            present: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
+            resting: Mutex::default(),
+            is_watched: AtomicBool::new(false),
+            tick: Arc::default(),
+        })
     }
 
     pub(super) fn ground(&self) -> &Arc<Ground> {
         &self.ground
     }
 
-    pub(super) fn active(&self, key: &str) -> Option<Arc<Slot>> {
-        match self.entries.lock().get(key) {
-            Some(Entry::Active(slot)) if !slot.mailbox.is_closed() => Some(Arc::clone(slot)),
-            _ => None,
-        }
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
-    pub(super) fn keys(&self) -> Vec<Arc<str>> {
-        let mut keys: Vec<_> = self.entries.lock().keys().cloned().collect();
-        keys.sort_unstable();
-        keys
+    pub(super) fn options(&self) -> FamilyOptions {
+        *self.options.lock()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.entries.lock().len()
+    pub(super) fn set_options(&self, options: FamilyOptions) {
+        *self.options.lock() = options.checked();
+        self.tick.notify_one();
+    }
+
+    pub(super) fn present(&self) -> usize {
+        self.present.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
     }
 
     /// Returns the slot of a key, starting it or waiting for whoever does.
-    pub(super) async fn activate<P: Protocol>(
-        self: Arc<Self>,
-        key: Arc<str>,
-        activator: Arc<dyn Activator<P>>,
-    ) -> Result<Arc<Slot>> {
-        let mut evictions = 0;
+    pub(super) async fn activate<P: Protocol>(hold: Hold, activator: Arc<dyn Activator<P>>) -> Result<Arc<Slot>> {
         loop {
-            match self.turn(&key) {
+            match hold.table.turn(&hold.place) {
                 Turn::Use(slot) => return Ok(slot),
                 Turn::WaitFor(waiting) => return waiting.outcome().await,
-                Turn::WaitForEnd(slot) => slot.wait_gone().await,
-                Turn::Evict(oldest) => {
-                    evictions += 1;
-                    let Some(oldest) = oldest.filter(|_| evictions <= EVICTIONS_MAX) else {
-                        return Err(Error::overloaded("every active actor of the family is busy")
-                            .with("max_active", self.options.max_active)
-                            .with("key", &key));
-                    };
-                    oldest.mailbox.signal(Signal::Passivate);
-                    drop(time::timeout(EVICTION_WAIT, oldest.wait_gone()).await);
+                Turn::WaitForEnd(slot) => {
+                    slot.wait_gone().await;
+                    // The word that it is gone may be a step ahead of what its seat does about it.
+                    if let Some(seat) = &slot.seat {
+                        seat.vacate(&slot);
+                    }
                 }
                 Turn::Start(waiting) => {
-                    let start = Arc::clone(&self).start(Arc::clone(&key), activator, Arc::clone(&waiting));
-                    drop(task::spawn("activate", start));
+                    drop(task::spawn("activate", start(hold, activator, Arc::clone(&waiting))));
                     return waiting.outcome().await;
                 }
             }
         }
     }
 
-    fn turn(&self, key: &Arc<str>) -> Turn {
-        let mut entries = self.entries.lock();
-        match entries.get(key) {
-            Some(Entry::Active(slot)) if slot.is_gone() => {}
-            Some(Entry::Active(slot)) if slot.mailbox.is_closed() => return Turn::WaitForEnd(Arc::clone(slot)),
-            Some(Entry::Active(slot)) => return Turn::Use(Arc::clone(slot)),
-            Some(Entry::Activating(waiting)) => return Turn::WaitFor(Arc::clone(waiting)),
-            None if entries.len() >= self.options.max_active => return Turn::Evict(idle_longest(&entries)),
-            None => {}
-        }
-        let waiting = Arc::new(Waiting::default());
-        entries.insert(Arc::clone(key), Entry::Activating(Arc::clone(&waiting)));
-        Turn::Start(waiting)
+    fn turn(&self, place: &Place) -> Turn {
+        place.change(|state| match state {
+            State::Active(slot) if !slot.mailbox.is_closed() => Turn::Use(Arc::clone(slot)),
+            State::Active(slot) | State::Leaving(slot) => Turn::WaitForEnd(Arc::clone(slot)),
+            State::Activating(waiting) => Turn::WaitFor(Arc::clone(waiting)),
+            State::Vacant => {
+                let waiting = Arc::new(Waiting::default());
+                *state = State::Activating(Arc::clone(&waiting));
+                self.present.fetch_add(1, Ordering::Relaxed);
+                Turn::Start(waiting)
+            }
+        })
     }
 
-    async fn start<P: Protocol>(
-        self: Arc<Self>,
-        key: Arc<str>,
-        activator: Arc<dyn Activator<P>>,
-        waiting: Arc<Waiting>,
-    ) {
-        let mut unstarted = Unstarted { table: &self, key: &key, waiting: &waiting, outcome: None };
-        let outcome = match activator.activate(&key).await {
-            Ok(activation) => self.spawn(activation).await,
-            Err(error) => Err(error),
+    /// Writes the outcome of an activation into its place and wakes those who wait.
+    fn settle(&self, place: &Arc<Place>, waiting: &Waiting, outcome: Outcome) {
+        let state = match &outcome {
+            Ok(slot) => State::Active(Arc::clone(slot)),
+            Err(_) => State::Vacant,
         };
-        let outcome = outcome.map_err(|error| ErrorRecord::from(&error.with("key", &key)));
-        unstarted.outcome = Some(outcome);
-    }
-
-    async fn spawn<P: Protocol>(&self, Activation { supervisor, mut spec }: Activation<P>) -> Result<Arc<Slot>> {
-        spec.settings.idle_after = Some(self.options.idle_after);
-        let started = spawn_child(&supervisor.0, None, spec).await?;
-        match started.active() {
-            Some(address) => Ok(address.0),
-            None => Err(Error::internal("a started actor has no slot")),
-        }
-    }
-
-    /// Writes the outcome of an activation into the table and wakes those who wait.
-    fn settle(self: &Arc<Self>, key: &Arc<str>, waiting: &Waiting, outcome: Result<Arc<Slot>, ErrorRecord>) {
-        {
-            let mut entries = self.entries.lock();
-            match &outcome {
-                Ok(slot) => entries.insert(Arc::clone(key), Entry::Active(Arc::clone(slot))),
-                Err(_) => entries.remove(key),
-            };
-        }
-        if let Ok(slot) = &outcome {
-            let (table, key): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(key));
-            slot.set_on_gone(Box::new(move || {
-                if let Some(table) = table.upgrade() {
-                    table.forget_gone(&key);
+        place.change(|current| *current = state);
+        match &outcome {
+            Ok(slot) => {
+                // One that ended before it had its place was not the place's to empty.
+                if let Some(seat) = slot.seat.as_ref().filter(|_| slot.is_gone()) {
+                    seat.vacate(slot);
                 }
-            }));
+            }
+            Err(_) => self.left(place),
         }
-        *waiting.outcome.lock() = Some(outcome);
-        waiting.done.notify_waiters();
+        waiting.settle(outcome);
     }
 
-    fn forget_gone(&self, key: &Arc<str>) {
-        let mut entries = self.entries.lock();
-        if matches!(entries.get(key), Some(Entry::Active(slot)) if slot.is_gone()) {
-            entries.remove(key);
+    fn left(&self, place: &Arc<Place>) {
+        self.present.fetch_sub(1, Ordering::Relaxed);
+        self.places.release(place);
+    }
+
+    /// An actor rests, or stays although it was asked to leave.
+    pub(super) fn enter(&self, slot: &Arc<Slot>, rest: Rest) {
+        let options = self.options();
+        let due_ns = rest.since_ns.saturating_add(nanos(options.idle_after));
+        let mut resting = self.resting.lock();
+        let refused = resting.enter(slot, rest);
+        let is_first = due_ns < resting.next_look_ns;
+        drop(resting);
+        // Outside the lock: this wakes who waited for the room.
+        drop(refused);
+        if is_first || self.taken() > options.max_active {
+            self.tick.notify_one();
         }
     }
+
+    /// An actor is gone for good. Its room goes to whoever claimed it, if anybody still waits.
+    pub(super) fn vacate(&self, slot: &Slot, place: &Arc<Place>, room: Option<Room>) {
+        let heir = self.resting.lock().forget(slot);
+        if place.empty(slot) {
+            self.left(place);
+        }
+        match (heir, room) {
+            // Who waits no longer gives the room back by dropping it.
+            (Some(heir), Some(room)) => drop(heir.send(room)),
+            (_, room) => drop(room),
+        }
+    }
+
+    /// Returns room for one more actor; if there is none, that of the actor that has been idle for longest.
+    async fn room(self: &Arc<Self>) -> Result<Room> {
+        let (mut asked, mut slow) = (0, 0);
+        let mut looks = LOOKS_MAX + LOOKS_PER_ACTOR_MAX * self.taken();
+        while asked < ASKED_MAX && slow < SLOW_MAX && looks > 0 {
+            if let Some(room) = self.free_room() {
+                return Ok(room);
+            }
+            let (id, tell, claim) = match self.search() {
+                Search::Claimed { id, tell, claim } => (id, tell, claim),
+                Search::More => {
+                    looks = looks.saturating_sub(LOOKS_MAX);
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Search::Nobody => break,
+            };
+            if let Some(slot) = tell {
+                slot.mailbox.signal(Signal::Passivate);
+            }
+            asked += 1;
+            match time::timeout(EVICTION_WAIT, claim).await {
+                Ok(Ok(room)) => return Ok(room),
+                Ok(Err(_stays)) => {}
+                Err(_) => {
+                    self.resting.lock().give_up(id);
+                    slow += 1;
+                }
+            }
+        }
+        Err(Error::overloaded("every active actor of the family is busy").with("max_active", self.options().max_active))
+    }
+
+    fn free_room(self: &Arc<Self>) -> Option<Room> {
+        let max_active = self.options().max_active;
+        let more = |taken| (taken < max_active).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Room(Arc::downgrade(self)))
+    }
+
+    fn search(&self) -> Search {
+        let now_ns = self.ground.clock.read();
+        let mut resting = self.resting.lock();
+        match resting.ask_first(Among::Willing, u64::MAX, now_ns) {
+            Found::One(slot) => {
+                let id = slot.id();
+                Search::Claimed { id, tell: Some(slot), claim: resting.claim(id) }
+            }
+            Found::More => Search::More,
+            Found::Nobody => match resting.any_unclaimed() {
+                Some(id) => Search::Claimed { id, tell: None, claim: resting.claim(id) },
+                None => Search::Nobody,
+            },
+        }
+    }
+}
+
+/// Returns a duration in nanoseconds; one of centuries is one of 584 years.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Activates a key in a task of its own, so that no caller can break it off.
+async fn start<P: Protocol>(hold: Hold, activator: Arc<dyn Activator<P>>, waiting: Arc<Waiting>) {
+    let mut unstarted = Unstarted { hold, waiting, outcome: None };
+    let outcome = build(&unstarted.hold, activator).await;
+    let key = unstarted.hold.place.key();
+    unstarted.outcome = Some(outcome.map_err(|error| Arc::new(ErrorRecord::from(&error.with("key", key)))));
+}
+
+async fn build<P: Protocol>(Hold { table, place }: &Hold, activator: Arc<dyn Activator<P>>) -> Result<Arc<Slot>> {
+    let room = match table.free_room() {
+        Some(room) => room,
+        None => Box::pin(table.room()).await?,
+    };
+    table.watch();
+    let Activation { supervisor, mut spec } = activator.activate(place.key()).await?;
+    spec.settings.idle_after = Some(table.options().idle_after);
+    let seat = Seat::new(table, place, room);
+    spawn_seated(&supervisor.0, spec, seat).await
 }
 
 /// Settles an activation however it ends: a panic or an abort of its task must not leave callers waiting.
-struct Unstarted<'a> {
-    table: &'a Arc<Table>,
-    key: &'a Arc<str>,
-    waiting: &'a Waiting,
-    outcome: Option<Result<Arc<Slot>, ErrorRecord>>,
+struct Unstarted {
+    hold: Hold,
+    waiting: Arc<Waiting>,
+    outcome: Option<Outcome>,
 }
 
-impl Drop for Unstarted<'_> {
+impl Drop for Unstarted {
     fn drop(&mut self) {
+        let Hold { table, place } = &self.hold;
         let outcome = self.outcome.take().unwrap_or_else(|| {
-            Err(ErrorRecord::from(&Error::internal("the activation panicked or was dropped").with("key", self.key)))
+            let error = Error::internal("the activation panicked or was dropped").with("key", place.key());
+            Err(Arc::new(ErrorRecord::from(&error)))
         });
-        self.table.settle(self.key, self.waiting, outcome);
+        table.settle(place, &self.waiting, outcome);
     }
 }
 
-impl Waiting {
-    async fn outcome(&self) -> Result<Arc<Slot>> {
-        loop {
-            let done = self.done.notified();
-            tokio::pin!(done);
-            done.as_mut().enable();
-            if let Some(outcome) = &*self.outcome.lock() {
-                return outcome.clone().map_err(Error::from);
-            }
-            done.await;
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(table) = self.0.upgrade() {
+            table.taken.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
 
-/// Returns the actor that has been idle for longest.
-fn idle_longest(entries: &HashMap<Arc<str>, Entry>) -> Option<Arc<Slot>> {
-    let idle_since = |slot: &Arc<Slot>| slot.stats.idle_since_ns.load(Ordering::Relaxed);
-    let active = entries.values().filter_map(|entry| match entry {
-        Entry::Active(slot) if idle_since(slot) != 0 => Some(slot),
-        _ => None,
-    });
-    active.min_by_key(|slot| idle_since(slot)).map(Arc::clone)
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.tick.notify_one();
+    }
 }

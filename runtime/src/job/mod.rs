@@ -302,6 +302,8 @@ impl Drop for Entry {
         if std::thread::panicking() {
             self.incarnation.slot.stats.job_panics.fetch_add(1, Ordering::Relaxed);
         }
-        self.incarnation.jobs.remove(self.id);
+        if self.incarnation.jobs.remove(self.id) {
+            self.incarnation.slot.jobs_ended();
+        }
     }
 }

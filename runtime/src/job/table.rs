@@ -63,11 +63,11 @@ impl Jobs {
         Ok(id)
     }
 
-    /// Removes an ended job and kills those below it.
-    pub(crate) fn remove(&self, id: u64) {
+    /// Removes an ended job and kills those below it. Returns whether it was the last.
+    pub(crate) fn remove(&self, id: u64) -> bool {
         let (below, idle) = {
             let mut table = self.table.lock();
-            let Some(line) = table.entries.remove(&id) else { return };
+            let Some(line) = table.entries.remove(&id) else { return false };
             if let Some(parent) = line.record.parent.and_then(|parent| table.entries.get_mut(&parent)) {
                 parent.below -= 1;
             }
@@ -82,6 +82,7 @@ impl Jobs {
         if idle {
             self.idle.notify_waiters();
         }
+        idle
     }
 
     /// Kills all jobs and takes no new ones.

@@ -75,7 +75,7 @@ impl SystemBuilder {
         let letters = DeadLetters::new(self.dead_letters);
         let ground = Ground::new(Arc::from(self.name), self.settings, random, letters);
         let spec = Spec::new("system", || Root);
-        let root = Slot::new(&ground, None, Arc::clone(&ground.name), spec.recipe, spec.settings);
+        let root = Slot::new(&ground, None, Arc::clone(&ground.name), spec.recipe, spec.settings, None);
         drop(ground.root.set(Arc::downgrade(&root)));
         root.launch(None, false);
         Ok(System { ground })

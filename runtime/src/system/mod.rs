@@ -19,7 +19,7 @@ use crate::actor::{Actor, StopReason};
 use crate::address::Address;
 use crate::dead_letter::DeadLetters;
 use crate::exit::ExitReason;
-use crate::family::{Family, FamilyOptions};
+use crate::family::{Family, FamilyOptions, Seat};
 use crate::ground::Ground;
 use crate::host::RuntimeHost;
 use crate::mailbox::Stop;
@@ -264,9 +264,23 @@ pub(crate) async fn spawn_child<P: Protocol>(
     incarnation: Option<u32>,
     spec: Spec<P>,
 ) -> Result<Ref<P>> {
+    start_child(parent, incarnation, spec, None).await.map(Ref::to_slot)
+}
+
+/// Starts the actor of a key, and waits until it has started.
+pub(crate) async fn spawn_seated<P: Protocol>(parent: &Arc<Slot>, spec: Spec<P>, seat: Box<Seat>) -> Result<Arc<Slot>> {
+    start_child(parent, None, spec, Some(seat)).await
+}
+
+async fn start_child<P: Protocol>(
+    parent: &Arc<Slot>,
+    incarnation: Option<u32>,
+    spec: Spec<P>,
+    seat: Option<Box<Seat>>,
+) -> Result<Arc<Slot>> {
     let name = path_of(parent, &spec.name)?;
     let ground = &parent.ground;
-    let slot = Slot::new(ground, Some(parent), Arc::clone(&name), spec.recipe, spec.settings);
+    let slot = Slot::new(ground, Some(parent), Arc::clone(&name), spec.recipe, spec.settings, seat);
     {
         let living = parent.life.lock().number;
         let mut children = parent.children.lock();
@@ -284,7 +298,7 @@ pub(crate) async fn spawn_child<P: Protocol>(
     let outcome = started.await;
     if let Ok(Ok(())) = outcome {
         unstarted.0 = None;
-        return Ok(Ref::to_slot(slot));
+        return Ok(slot);
     }
     drop(unstarted);
     // The parent may be ending it at the same time; afterwards the name is free.

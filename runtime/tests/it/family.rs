@@ -97,6 +97,26 @@ fn an_idle_actor_leaves_memory_and_comes_back_on_demand() {
 }
 
 #[test]
+fn an_activation_that_nobody_used_leaves_memory_too() {
+    testkit::run(6, |system| async move {
+        let (family, activator) = counters(&system, FamilyOptions::default()).await;
+        let slow = Counters {
+            supervisor: activator.supervisor.clone(),
+            activations: AtomicU64::new(0),
+            journal: Journal::default(),
+            slow: Duration::from_secs(2),
+        };
+        let asked = resolve(&family, "a", &Arc::new(slow)).ask(Add(1)).within(Duration::from_secs(1)).await;
+        assert_eq!(asked.unwrap_err().code(), Code::Timeout);
+        time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(family.active(), [Arc::from("a")]);
+        time::sleep(Duration::from_secs(301)).await;
+        assert!(family.is_empty());
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn an_actor_with_a_job_is_not_idle() {
     testkit::run(6, |system| async move {
         let options = FamilyOptions { idle_after: Duration::from_secs(60), max_active: 10 };
@@ -173,6 +193,7 @@ fn a_send_racing_with_passivation_is_delivered_exactly_once() {
         let expected: Vec<u64> = (0..4).flat_map(|sender| (0..2_000).map(move |n| sender * 10_000 + n)).collect();
         assert_eq!(seen, expected);
         let activations = activator.activations.load(Ordering::SeqCst);
+        println!("ACT {activations}");
         assert!(activations > 20, "the race was not run: {activations} activations");
         assert_eq!(system.dead_letters().total(), 0);
         system.shutdown(GRACE).await.unwrap();

@@ -8,6 +8,7 @@ mod control;
 mod family;
 mod faults;
 mod fixture;
+mod guests;
 mod lanes;
 mod look;
 mod pool;
