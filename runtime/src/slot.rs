@@ -84,6 +84,7 @@ pub(crate) struct Slot {
     changed: Notify,
     pub(crate) children: Mutex<Children>,
     watchers: Mutex<Vec<Weak<Slot>>>,
+    on_gone: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What a virtual actor's family knows it by; `None` for any other.
     pub(crate) seat: Option<Box<Seat>>,
 }
@@ -189,6 +190,7 @@ impl Slot {
             changed: Notify::new(),
             children: Mutex::new(Children { by_id: BTreeMap::new(), closed: true }),
             watchers: Mutex::default(),
+            on_gone: Mutex::default(),
             seat,
         })
     }
@@ -454,7 +456,27 @@ impl Slot {
         if let Some(seat) = &self.seat {
             seat.vacate(self);
         }
+        let hook = self.on_gone.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
         self.changed.notify_waiters();
+    }
+
+    /// Sets what is done when the slot ends for good; at once if it has.
+    pub(crate) fn set_on_gone(&self, hook: Box<dyn FnOnce() + Send>) {
+        let late = {
+            let life = self.life.lock();
+            if life.phase == Phase::Gone {
+                Some(hook)
+            } else {
+                *self.on_gone.lock() = Some(hook);
+                None
+            }
+        };
+        if let Some(hook) = late {
+            hook();
+        }
     }
 
     /// Registers a watcher. False if the slot is gone already.

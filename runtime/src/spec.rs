@@ -80,8 +80,6 @@ pub(crate) struct SpecSettings {
     pub(crate) cancel_safe: bool,
     /// Whether the slot is to outlive its parent's incarnations; ask [`is_kept`](Self::is_kept).
     kept: bool,
-    /// After how long without work the actor leaves memory; set by its family.
-    pub(crate) idle_after: Option<Duration>,
     /// Whether it is a pool's worker, which shares the breaker of the pool.
     pub(crate) pooled: bool,
 }

@@ -38,7 +38,7 @@ use crate::system::System;
 
 use key::Key;
 use place::Hold;
-pub(crate) use seat::Seat;
+pub(crate) use seat::{Seat, Tie};
 use table::Table;
 
 /// The default of [`FamilyOptions::idle_after`].

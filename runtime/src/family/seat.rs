@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -57,6 +58,11 @@ impl Rest {
     }
 }
 
+/// Keeps a family at work while one of its actors lives, also when nobody refers to it any more.
+pub(crate) struct Tie {
+    _table: Arc<Table>,
+}
+
 impl Seat {
     pub(super) fn new(table: &Arc<Table>, place: &Arc<Place>, room: Room) -> Box<Self> {
         Box::new(Self {
@@ -66,6 +72,17 @@ impl Seat {
             listed: Mutex::new(Listed::No),
             room: Mutex::new(Some(room)),
         })
+    }
+
+    /// Returns after how long without work its actor leaves memory.
+    pub(crate) fn idle_after(&self) -> Option<Duration> {
+        self.table.upgrade().map(|table| table.options().idle_after)
+    }
+
+    /// Ties an incarnation of the actor to its family. A seat alone does not, or a system
+    /// that nobody shuts down would keep itself alive.
+    pub(crate) fn tie(&self) -> Option<Tie> {
+        self.table.upgrade().map(|table| Tie { _table: table })
     }
 
     /// The actor rests from now on. A loath one leaves for no newcomer.

@@ -271,8 +271,7 @@ async fn build<P: Protocol>(Hold { table, place }: &Hold, activator: Arc<dyn Act
         None => Box::pin(table.room()).await?,
     };
     table.watch();
-    let Activation { supervisor, mut spec } = activator.activate(place.key()).await?;
-    spec.settings.idle_after = Some(table.options().idle_after);
+    let Activation { supervisor, spec } = activator.activate(place.key()).await?;
     let seat = Seat::new(table, place, room);
     spawn_seated(&supervisor.0, spec, seat).await
 }

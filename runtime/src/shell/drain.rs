@@ -1,11 +1,10 @@
 //! The part of a resident that knows no types: what to do next, when to yield, when to end.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beluga_core::Error;
 
@@ -14,6 +13,7 @@ use crate::address::Address;
 use crate::dead_letter::DeadReason;
 use crate::envelope::Envelope;
 use crate::exit::{ChildExit, ExitReason};
+use crate::family::Tie;
 use crate::incarnation::{Guard, Incarnation};
 use crate::mailbox::{Signal, Stop};
 use crate::slot::Slot;
@@ -29,6 +29,8 @@ const YIELD_MESSAGES: u32 = 128;
 const YIELD_AFTER_NS: u64 = 200_000;
 /// How many messages share one look at the clock.
 const MESSAGES_PER_CLOCK: u32 = 16;
+/// How long an activation without a message is not asked to leave memory.
+const UNSERVED_STAYS: Duration = Duration::from_secs(1);
 
 /// How this incarnation is to end.
 pub(crate) enum Ending {
@@ -52,7 +54,9 @@ pub(crate) struct Drain {
     /// Whether the actor is to leave memory when it is idle.
     pub(super) passivate: bool,
     has_served: bool,
-    pub(super) idle_timer: Option<Pin<Box<time::Sleep>>>,
+    _family: Option<Tie>,
+    /// When the incarnation of a virtual actor began.
+    built: Option<Instant>,
     pub(super) waker: Waker,
     /// How many messages were handled since the drain last rested.
     served: u32,
@@ -64,6 +68,7 @@ pub(crate) struct Drain {
 impl Drain {
     pub(super) fn new(Launch { guard, report }: Launch) -> Self {
         let incarnation = Arc::clone(&guard.incarnation);
+        let family = incarnation.slot.seat.as_ref().and_then(|seat| seat.tie());
         Self {
             guard,
             incarnation,
@@ -73,7 +78,8 @@ impl Drain {
             plan: Plan::default(),
             passivate: false,
             has_served: false,
-            idle_timer: None,
+            built: family.as_ref().map(|_| time::now()),
+            _family: family,
             waker: Waker::noop().clone(),
             served: 0,
             served_since_ns: 0,
@@ -99,8 +105,11 @@ impl Drain {
             Signal::ChildUp(child) => self.child_up(&child),
             Signal::ChildDown(child, reason) => self.child_down(&child, &reason),
             Signal::RestartDue(child, number) => self.restart_due(&child, number),
-            // An activation that has handled nothing yet stays for whoever it was made for.
-            Signal::Passivate => self.passivate = self.has_served,
+            // An activation that has handled nothing yet stays a while for whoever it was made for.
+            Signal::Passivate => {
+                let stays = |built| time::now() < built + UNSERVED_STAYS;
+                self.passivate = self.has_served || !self.built.is_some_and(stays);
+            }
             Signal::WatchedGone(address, reason) => self.notices.push_back(Notice::WatchedExited(address, reason)),
         }
     }

@@ -154,7 +154,7 @@ async fn serve<A: Actor>(
             Next::Empty => return ExitReason::Stopped,
             Next::Parked => {
                 if !(drain.passivate && value.may_passivate() && drain.try_passivate()) {
-                    drain.passivate = Idle { drain, slept: false }.await == Rest::TimeToLeave;
+                    Idle { drain, slept: false }.await;
                     drain.rested();
                 }
             }
@@ -162,39 +162,24 @@ async fn serve<A: Actor>(
     }
 }
 
-/// Sleeps until the mailbox wakes it, or the actor has been idle for as long as its family allows.
+/// Sleeps until the mailbox wakes it.
 struct Idle<'a> {
     drain: &'a mut Drain,
     slept: bool,
 }
 
-#[derive(PartialEq, Eq)]
-enum Rest {
-    Woken,
-    TimeToLeave,
-}
-
 impl Future for Idle<'_> {
-    type Output = Rest;
+    type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Rest> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.drain.keep_waker(cx);
-        let Some(limit) = this.drain.slot().settings.idle_after else {
-            return if std::mem::replace(&mut this.slept, true) { Poll::Ready(Rest::Woken) } else { Poll::Pending };
-        };
-        let timer = this.drain.idle_timer.get_or_insert_with(|| Box::pin(time::sleep(limit)));
-        if !this.slept {
-            timer.as_mut().reset((time::now() + limit.min(time::SLEEP_MAX)).into());
-        }
-        let is_late = timer.as_mut().poll(cx).is_ready();
-        if !is_late && !this.slept {
+        if !std::mem::replace(&mut this.slept, true) {
             this.drain.rest();
-            this.slept = true;
             return Poll::Pending;
         }
         this.drain.slot().wake();
-        Poll::Ready(if is_late { Rest::TimeToLeave } else { Rest::Woken })
+        Poll::Ready(())
     }
 }
 

@@ -107,7 +107,7 @@ fn whoever_joins_while_the_actor_ends_leaves_no_membership_behind() {
     testkit::run(1, |system| async move {
         let root = system.root_address().unwrap().0;
         let Spec { recipe, settings, .. } = Spec::<Silent>::new("idler", || Idler);
-        let slot = Slot::new(system.ground(), Some(&root), Arc::from("idler"), recipe, settings);
+        let slot = Slot::new(system.ground(), Some(&root), Arc::from("idler"), recipe, settings, None);
         system.ground().enter(&slot).unwrap();
         let actor: Ref<Silent> = Ref::to_slot(Arc::clone(&slot));
         // The end stands between leaving its groups and being gone.

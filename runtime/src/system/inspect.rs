@@ -9,7 +9,8 @@ use super::snapshot::{actor, job};
 use crate::address::Address;
 use crate::mailbox::{LaneSettings, Lanes, Overflow};
 use crate::message::Lane;
-use crate::spec::{OnExhausted, Restart, SpecSettings, Strategy};
+use crate::slot::Slot;
+use crate::spec::{OnExhausted, Restart, Strategy};
 
 /// The most children and jobs that are shown of one actor.
 pub const INSPECT_MAX: usize = 1024;
@@ -109,7 +110,7 @@ impl Address {
             child_ids: children.iter().take(INSPECT_MAX).map(|child| child.id()).collect(),
             jobs: jobs.collect(),
             limits: limits(slot.mailbox.settings()),
-            policy: policy(&slot.settings),
+            policy: policy(slot),
         }
     }
 }
@@ -134,7 +135,8 @@ fn limits(lanes: Lanes) -> LaneLimits {
     }
 }
 
-fn policy(settings: &SpecSettings) -> Policy {
+fn policy(slot: &Slot) -> Policy {
+    let settings = &slot.settings;
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Policy {
         restart: settings.restart,
@@ -148,7 +150,7 @@ fn policy(settings: &SpecSettings) -> Policy {
         start_timeout_ms: ms(settings.graces.start),
         stop_grace_ms: ms(settings.graces.stop),
         cancel_grace_ms: ms(settings.graces.cancel),
-        idle_after_ms: settings.idle_after.map(ms),
+        idle_after_ms: slot.seat.as_ref().and_then(|seat| seat.idle_after()).map(ms),
         kept: settings.is_kept(),
     }
 }

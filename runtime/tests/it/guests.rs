@@ -306,6 +306,36 @@ fn a_new_idle_time_counts_for_those_who_are_idle_already() {
 }
 
 #[test]
+fn a_longer_idle_time_counts_for_those_who_are_active() {
+    testkit::run(6, |system| async move {
+        let guests = Guests::new(&system, 10).await;
+        guests.visit("a").await;
+        guests.family.set_options(FamilyOptions { idle_after: Duration::from_secs(7200), max_active: 10 });
+        time::sleep(Duration::from_secs(7100)).await;
+        assert_eq!(guests.active(), ["a"]);
+        time::sleep(Duration::from_secs(100)).await;
+        assert!(guests.family.is_empty());
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn actors_leave_memory_also_when_nobody_refers_to_their_family() {
+    testkit::run(6, |system| async move {
+        let guests = Guests::new(&system, 10).await;
+        guests.key("toils").tell(Toil(Duration::from_secs(60))).await.unwrap();
+        guests.visit("a").await;
+        let Guests { family, house } = guests;
+        drop(family);
+        time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(house.live.load(Ordering::SeqCst), 1, "one worked for a minute first");
+        time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(house.live.load(Ordering::SeqCst), 0);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn many_keys_share_few_rooms_and_lose_no_message() {
     const ROOMS: usize = 8;
     const SENDERS: u64 = 4;
