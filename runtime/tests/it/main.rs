@@ -12,6 +12,7 @@ mod guests;
 mod lanes;
 mod look;
 mod pool;
+mod proof;
 mod reach;
 mod source;
 mod streams;
