@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use beluga_core::{Code, Error, Result, Retry};
-use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::sync::Mutex;
 use crate::time;
 
 /// The wait told to callers while all probes of a half-open breaker are out, unless the reset time-out is shorter.

@@ -33,6 +33,8 @@ mod lifecycle;
 mod lock;
 mod mailbox;
 mod message;
+#[cfg(all(test, beluga_loom))]
+mod models;
 mod naming;
 mod pool;
 mod protocol;

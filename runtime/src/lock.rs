@@ -6,18 +6,22 @@
 //!
 //! Reason for unsafe: the interface of `lock_api`, which makes the guard, asks for it.
 #![allow(unsafe_code)]
+#![cfg_attr(beluga_loom, allow(dead_code))] // Only its own model has the lock itself.
 #![allow(clippy::disallowed_methods)] // It waits for a thread that was interrupted, not for time.
 
-use std::hint;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+#[cfg(not(beluga_loom))]
 use lock_api::{GuardNoSend, RawMutex};
+
+use crate::sync::{AtomicBool, Ordering, spin_loop, yield_now};
 
 /// A value behind a lock that is held for a few instructions, never across an await and never while other code is called
 /// that may take a lock.
+#[cfg(not(beluga_loom))]
 pub(crate) type BriefMutex<T> = lock_api::Mutex<Brief, T>;
 /// The guard of a [`BriefMutex`].
+#[cfg(not(beluga_loom))]
 pub(crate) type BriefGuard<'a, T> = lock_api::MutexGuard<'a, Brief, T>;
 
 /// How often it looks again at once; about a microsecond.
@@ -30,8 +34,9 @@ const NAP: Duration = Duration::from_micros(50);
 /// The lock itself.
 pub(crate) struct Brief(AtomicBool);
 
-// SAFETY: `try_lock` succeeds for one caller until `unlock`, because it changes false to true in one step; taking acquires
-// what releasing released.
+// SAFETY: `try_take` succeeds for one caller until `give_back`, because it changes false to true in one step; taking
+// acquires what giving back released. The models have no such constant and use the lock itself.
+#[cfg(not(beluga_loom))]
 unsafe impl RawMutex for Brief {
     #[allow(clippy::declare_interior_mutable_const)] // The interface asks for it.
     const INIT: Self = Self(AtomicBool::new(false));
@@ -39,43 +44,66 @@ unsafe impl RawMutex for Brief {
 
     #[inline]
     fn lock(&self) {
-        if !self.try_lock() {
-            self.lock_late();
-        }
+        self.take();
     }
 
     #[inline]
     fn try_lock(&self) -> bool {
-        self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.try_take()
     }
 
     #[inline]
     unsafe fn unlock(&self) {
-        self.0.store(false, Ordering::Release);
+        self.give_back();
+    }
+}
+
+#[cfg(beluga_loom)]
+impl Brief {
+    pub(crate) fn new() -> Self {
+        Self(AtomicBool::new(false))
     }
 }
 
 impl Brief {
+    #[inline]
+    pub(crate) fn take(&self) {
+        if !self.try_take() {
+            self.take_late();
+        }
+    }
+
+    #[inline]
+    fn try_take(&self) -> bool {
+        self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Only for whoever took it.
+    #[inline]
+    pub(crate) fn give_back(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
     #[cold]
-    fn lock_late(&self) {
+    fn take_late(&self) {
         let mut rounds = 0;
         loop {
             while self.0.load(Ordering::Relaxed) {
                 rounds += 1;
                 match rounds {
-                    0..=SPINS => hint::spin_loop(),
-                    _ if rounds <= SPINS + YIELDS => std::thread::yield_now(),
+                    0..=SPINS => spin_loop(),
+                    _ if rounds <= SPINS + YIELDS => yield_now(),
                     _ => std::thread::sleep(NAP),
                 }
             }
-            if self.try_lock() {
+            if self.try_take() {
                 return;
             }
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(beluga_loom)))]
 mod tests {
     use std::sync::Arc;
 
@@ -91,7 +119,7 @@ mod tests {
                     for _ in 0..20_000 {
                         let mut count = count.lock();
                         let seen = *count;
-                        hint::spin_loop();
+                        spin_loop();
                         *count = seen + 1;
                     }
                 })

@@ -9,22 +9,20 @@ use std::cell::Cell;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::call::NEVER_NS;
 use crate::delivery::Resolve;
 use crate::ground::Clock;
-use crate::lock::BriefMutex;
+use crate::sync::{AtomicU64, BriefMutex, Mutex, Ordering};
 use crate::{task, time};
 
-/// Over how many locks the table is spread; each thread keeps to one.
-const SHARDS: usize = 16;
+/// Over how many locks the table is spread; each thread keeps to one. In a model all threads have the same.
+const SHARDS: usize = if cfg!(beluga_loom) { 1 } else { 16 };
 
 /// When the sweeper looks again although no time is known to be over: an ask may have no limit.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);

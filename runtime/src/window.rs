@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use beluga_core::{Error, Result};
-use parking_lot::{Mutex, MutexGuard};
+
+use crate::sync::{Mutex, MutexGuard};
 
 use state::State;
 pub(crate) use state::{Refused, Taken};
