@@ -82,14 +82,22 @@ impl Waits {
     /// # Panics
     /// Outside a tokio runtime.
     pub(crate) fn enter(self: &Arc<Self>, waiting: Waiting) -> Ticket {
+        let (ticket, sweeper) = self.note(waiting);
+        if let Some(sweeper) = sweeper {
+            // Without any lock: a runtime that shuts down drops it at once, and it takes one then.
+            drop(task::spawn("waits", sweeper.run()));
+        }
+        ticket
+    }
+
+    /// Enters an ask; gives the sweeper that must run if none does.
+    pub(crate) fn note(self: &Arc<Self>, waiting: Waiting) -> (Ticket, Option<Sweeper>) {
         let deadline_ns = waiting.deadline_ns;
         let shard = own_shard();
         let key = self.shard(shard).lock().insert(waiting);
         // Whoever sweeps sets `due_ns` to never before it looks at the shards: it sees the entry, or this sees that.
-        if deadline_ns < self.due_ns.load(Ordering::SeqCst) {
-            self.look_at(deadline_ns);
-        }
-        Ticket { shard, key }
+        let is_early = deadline_ns < self.due_ns.load(Ordering::SeqCst);
+        (Ticket { shard, key }, if is_early { self.look_at(deadline_ns) } else { None })
     }
 
     /// Changes whom to wake, and who is asked.
@@ -127,17 +135,16 @@ impl Waits {
 
     /// Makes sure that somebody looks at that time.
     #[cold]
-    fn look_at(self: &Arc<Self>, deadline_ns: u64) {
+    fn look_at(self: &Arc<Self>, deadline_ns: u64) -> Option<Sweeper> {
         let mut is_swept = self.is_swept.lock();
         if self.due_ns.fetch_min(deadline_ns, Ordering::SeqCst) <= deadline_ns {
-            return;
+            return None;
         }
         if std::mem::replace(&mut *is_swept, true) {
             self.bell.notify_one();
-        } else {
-            let sweeper = Sweeper(Arc::clone(self));
-            drop(task::spawn("waits", async move { sweeper.run().await }));
+            return None;
         }
+        Some(Sweeper { waits: Arc::clone(self), is_over: false })
     }
 
     /// Wakes those whose time is over, and sets when the next one's is. Returns whether anything waits.
@@ -181,30 +188,50 @@ impl fmt::Debug for Waits {
 }
 
 /// The task that wakes late asks.
-struct Sweeper(Arc<Waits>);
+pub(crate) struct Sweeper {
+    waits: Arc<Waits>,
+    /// It has ended, and another one may sweep.
+    is_over: bool,
+}
 
 impl Sweeper {
-    async fn run(&self) {
-        let waits = &*self.0;
+    async fn run(mut self) {
         loop {
-            let due_ns = waits.due_ns.load(Ordering::SeqCst);
             tokio::select! {
-                () = time::sleep_until(waits.clock.instant(due_ns)) => {}
-                () = waits.bell.notified() => {}
+                () = time::sleep_until(self.waits.clock.instant(self.due_ns())) => {}
+                () = self.called() => {}
             }
-            if !waits.sweep() && waits.end_sweeping() {
+            if self.look() {
                 return;
             }
         }
+    }
+
+    /// Returns when it looks next.
+    pub(crate) fn due_ns(&self) -> u64 {
+        self.waits.due_ns.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it is to look at another time.
+    pub(crate) async fn called(&self) {
+        self.waits.bell.notified().await;
+    }
+
+    /// Wakes those whose time is over. Returns whether it has ended, because nothing waits.
+    pub(crate) fn look(&mut self) -> bool {
+        self.is_over = !self.waits.sweep() && self.waits.end_sweeping();
+        self.is_over
     }
 }
 
 impl Drop for Sweeper {
     fn drop(&mut self) {
-        // At its end this changes nothing. Dropped with its runtime, the next ask starts another one.
-        let mut is_swept = self.0.is_swept.lock();
-        *is_swept = false;
-        self.0.due_ns.store(NEVER_NS, Ordering::SeqCst);
+        // Dropped with its runtime, the next ask starts another one. At its end that may have happened already.
+        if !self.is_over {
+            let mut is_swept = self.waits.is_swept.lock();
+            *is_swept = false;
+            self.waits.due_ns.store(NEVER_NS, Ordering::SeqCst);
+        }
     }
 }
 
@@ -223,4 +250,48 @@ fn own_shard() -> usize {
     let shard = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0);
     OWN_SHARD.set(shard);
     shard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(deadline_ns: u64) -> Waiting {
+        Waiting {
+            waker: Waker::noop().clone(),
+            deadline_ns,
+            since_ns: 1,
+            message: "test",
+            from: 0,
+            in_handler: false,
+            to: 0,
+            to_key: None,
+        }
+    }
+
+    /// Asks when it is dropped.
+    struct Last(Arc<Waits>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.enter(waiting(2));
+        }
+    }
+
+    #[test]
+    fn an_ask_that_enters_while_the_runtime_shuts_down_hangs_nobody() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let waits = Waits::new(time::now());
+        let last = Last(Arc::clone(&waits));
+        runtime.block_on(async {
+            drop(task::spawn("last", async move {
+                let _last = last;
+                std::future::pending::<()>().await;
+            }));
+            tokio::task::yield_now().await;
+        });
+        drop(runtime);
+        assert_eq!(waits.list().len(), 1);
+        assert!(!*waits.is_swept.lock(), "the next ask starts another sweeper");
+    }
 }

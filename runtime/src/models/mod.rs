@@ -13,6 +13,7 @@ mod ask;
 mod breaker;
 mod lock;
 mod mailbox;
+mod waits;
 mod window;
 
 use std::sync::Arc;
