@@ -20,12 +20,15 @@ use crate::slot::Slot;
 use crate::time;
 use crate::topic::Topics;
 use crate::waits::Waits;
+use crate::watchdog::beats::{Beat, Beats};
+use crate::watchdog::{Watchdog, WatchdogSettings};
 
 /// The settings of one system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroundSettings {
     pub(crate) ask_timeout: Duration,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) watchdog: WatchdogSettings,
 }
 
 pub(crate) struct Ground {
@@ -43,6 +46,8 @@ pub(crate) struct Ground {
     pub(crate) groups: Groups<u64, Weak<Slot>>,
     pub(crate) topics: Topics<u64>,
     pub(crate) waits: Arc<Waits>,
+    pub(crate) beats: Arc<Beats>,
+    pub(crate) watchdog: Watchdog,
 }
 
 impl Ground {
@@ -66,6 +71,8 @@ impl Ground {
             groups: Groups::new(),
             topics: Topics::new(),
             waits: Waits::new(clock.epoch()),
+            beats: Beats::new(),
+            watchdog: Watchdog::default(),
             clock,
         })
     }
@@ -207,7 +214,7 @@ thread_local! {
 }
 
 /// Marks the code of a job, which does not hold its actor up.
-const IN_JOB: u64 = 1 << 63;
+pub(crate) const IN_JOB: u64 = 1 << 63;
 
 /// Returns the id of the actor whose code this thread runs, 0 for none.
 pub(crate) fn current_actor() -> u64 {
@@ -220,20 +227,26 @@ pub(crate) fn in_handler() -> bool {
     current != 0 && current & IN_JOB == 0
 }
 
-/// Sets the current actor of this thread until the result drops.
-pub(crate) fn enter_actor(id: u64) -> Entered {
-    Entered(CURRENT.replace(id))
+/// Sets the current actor of this thread until the result drops, and lets the watchdog see it.
+pub(crate) fn enter_actor(beats: &Arc<Beats>, id: u64) -> Entered<'_> {
+    Entered { beat: beats.begin(id), before: CURRENT.replace(id) }
 }
 
-/// Sets the actor whose job this thread runs until the result drops.
-pub(crate) fn enter_job(id: u64) -> Entered {
-    Entered(CURRENT.replace(id | IN_JOB))
+/// Sets the actor whose job this thread runs until the result drops, and lets the watchdog see it.
+pub(crate) fn enter_job(beats: &Arc<Beats>, id: u64) -> Entered<'_> {
+    enter_actor(beats, id | IN_JOB)
 }
 
-pub(crate) struct Entered(u64);
+pub(crate) struct Entered<'a> {
+    before: u64,
+    beat: Option<&'a Beat>,
+}
 
-impl Drop for Entered {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.0);
+        CURRENT.set(self.before);
+        if let Some(beat) = self.beat {
+            beat.end();
+        }
     }
 }

@@ -59,6 +59,7 @@ pub mod time;
 mod timer;
 mod topic;
 mod waits;
+mod watchdog;
 mod window;
 
 pub use actor::{Actor, DeferredHandler, Handler, StatusSource, StopReason, StreamHandler};
@@ -98,3 +99,7 @@ pub use system::{
 };
 pub use timer::{TIMERS_MAX, TimerKey};
 pub use topic::{Published, Topics};
+pub use watchdog::{
+    BLOCKED_AFTER, BlockedWorker, KindTroubles, STUCK_AFTER, StuckHandler, TROUBLES_LISTED_MAX, TroubleCounts,
+    Troubles, WATCHDOG_PERIOD, WATCHDOG_PERIOD_MIN, WatchdogSettings,
+};

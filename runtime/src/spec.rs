@@ -14,6 +14,7 @@ use crate::mailbox::{Lanes, Overflow};
 use crate::message::Lane;
 use crate::protocol::Protocol;
 use crate::shell::{Incarnate, Recipe, Serves};
+use crate::watchdog::Patience;
 
 /// The default of [`Spec::start_timeout`].
 pub const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,6 +79,8 @@ pub(crate) struct SpecSettings {
     pub(crate) lanes: Lanes,
     pub(crate) breaker: Option<BreakerConfig>,
     pub(crate) cancel_safe: bool,
+    /// How long a handler may await before it counts as stuck.
+    pub(crate) patience: Patience,
     /// Whether the slot is to outlive its parent's incarnations; ask [`is_kept`](Self::is_kept).
     kept: bool,
     /// Whether it is a pool's worker, which shares the breaker of the pool.
@@ -213,6 +216,14 @@ impl<P: Protocol> Spec<P> {
     #[must_use]
     pub fn cancel_grace(mut self, limit: Duration) -> Self {
         self.settings.graces.cancel = limit;
+        self
+    }
+
+    /// Sets how long a handler of this actor may await before it [counts as stuck](crate::System::troubles), in place of
+    /// the system's limit; `None` for an actor whose handlers await long on purpose. Nothing else depends on it.
+    #[must_use]
+    pub fn stuck_after(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.patience = limit.into().map_or(Patience::Endless, Patience::Own);
         self
     }
 

@@ -279,7 +279,8 @@ impl<T, F: Future<Output = Result<T>>> Future for Running<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<T>> {
         let this = self.project();
-        let _current = crate::ground::enter_job(this.entry.incarnation.slot.id());
+        let slot = &this.entry.incarnation.slot;
+        let _current = crate::ground::enter_job(&slot.ground.beats, slot.id());
         if let Poll::Ready(ended) = this.future.poll(cx) {
             return Poll::Ready(ended.map_or(Ending::Killed, Ending::Done));
         }

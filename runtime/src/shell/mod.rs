@@ -80,9 +80,9 @@ where
     }
 
     fn resident(self: Arc<Self>, launch: Launch) -> BoxFuture<'static, ()> {
-        let id = launch.guard.slot().id();
+        let slot = Arc::clone(launch.guard.slot());
         let drain = Drain::new(launch);
         let table = self.table;
-        Box::pin(resident::Named::new(id, resident::live(drain, table, move || (self.factory)())))
+        Box::pin(resident::Named::new(&slot, resident::live(drain, table, move || (self.factory)())))
     }
 }

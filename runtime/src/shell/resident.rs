@@ -19,7 +19,8 @@ use crate::cx::{Cx, Wish};
 use crate::exit::ExitReason;
 use crate::incarnation::end_children;
 use crate::mailbox::{Next, Signal, Stop};
-use crate::slot::{Fate, Phase};
+use crate::slot::{Fate, Phase, Slot};
+use crate::watchdog::beats::Beats;
 use crate::{ground, task, time};
 
 /// How long aborted jobs may take to drop.
@@ -332,14 +333,15 @@ pin_project! {
     /// Names the actor while its code runs on this thread, so that what it sends knows its sender.
     pub(super) struct Named<F> {
         id: u64,
+        beats: Arc<Beats>,
         #[pin]
         inner: F,
     }
 }
 
 impl<F> Named<F> {
-    pub(super) fn new(id: u64, inner: F) -> Self {
-        Self { id, inner }
+    pub(super) fn new(slot: &Slot, inner: F) -> Self {
+        Self { id: slot.id(), beats: Arc::clone(&slot.ground.beats), inner }
     }
 }
 
@@ -348,7 +350,7 @@ impl<F: Future> Future for Named<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _current = ground::enter_actor(*this.id);
+        let _current = ground::enter_actor(this.beats, *this.id);
         this.inner.poll(cx)
     }
 }

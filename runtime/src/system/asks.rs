@@ -55,6 +55,11 @@ impl System {
     /// A handler that gives up by itself, because it awaits the ask beside something else, shows until it does.
     #[must_use]
     pub fn deadlocks(&self) -> Vec<Deadlock> {
+        self.keyed_deadlocks().into_iter().map(|(_, deadlock)| deadlock).collect()
+    }
+
+    /// Returns the deadlocks with what tells them apart: who made the oldest ask, and when.
+    pub(crate) fn keyed_deadlocks(&self) -> Vec<((u64, u64), Deadlock)> {
         let waits = &self.ground().waits;
         // An ask that ended between two looks is in no circle.
         let identity = |wait: &Waiting| (wait.from, wait.to, wait.since_ns, wait.message);
@@ -69,8 +74,9 @@ impl System {
         let circles = circles(&edges);
         let names = self.names_of(circles.iter().flatten().copied());
         let now_ns = self.ground().clock.read();
-        let show = |circle: Vec<&Waiting>| Deadlock {
-            asks: circle.into_iter().map(|wait| shown(wait, &names, now_ns)).collect(),
+        let show = |circle: Vec<&Waiting>| {
+            let key = circle.first().map_or((0, 0), |oldest| (oldest.from, oldest.since_ns));
+            (key, Deadlock { asks: circle.into_iter().map(|wait| shown(wait, &names, now_ns)).collect() })
         };
         circles.into_iter().map(show).collect()
     }
@@ -144,7 +150,7 @@ fn circles(edges: &HashMap<u64, Vec<Waiting>>) -> Vec<Vec<&Waiting>> {
     found
 }
 
-fn as_millis<S: Serializer>(age: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_millis<S: Serializer>(age: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -12,6 +12,7 @@ use crate::naming::check_name;
 use crate::random::SystemRandom;
 use crate::slot::Slot;
 use crate::spec::Spec;
+use crate::watchdog::WatchdogSettings;
 
 /// The deadline of an ask that sets none.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,7 +35,11 @@ impl SystemBuilder {
         Self {
             name: name.to_owned(),
             seed: None,
-            settings: GroundSettings { ask_timeout: ASK_TIMEOUT, shutdown_grace: SHUTDOWN_GRACE },
+            settings: GroundSettings {
+                ask_timeout: ASK_TIMEOUT,
+                shutdown_grace: SHUTDOWN_GRACE,
+                watchdog: WatchdogSettings::OFF,
+            },
             dead_letters: DEAD_LETTER_CAPACITY,
         }
     }
@@ -63,10 +68,19 @@ impl SystemBuilder {
         self
     }
 
+    /// Sets when a handler is stuck and a thread blocked, and starts a thread that looks for them; see
+    /// [`System::troubles`]. Without it the limits are the defaults, and nobody looks by itself.
+    ///
+    /// A period goes by in real time: on a paused clock leave the thread out (`period: None`).
+    pub fn watchdog(mut self, settings: WatchdogSettings) -> Self {
+        self.settings.watchdog = settings;
+        self
+    }
+
     /// Starts the system.
     ///
     /// # Errors
-    /// `invalid_input` for a malformed name, `internal` outside a tokio runtime.
+    /// `invalid_input` for a malformed name, `internal` outside a tokio runtime or without a thread for the watchdog.
     pub fn build(self) -> Result<System> {
         check_name(&self.name)?;
         tokio::runtime::Handle::try_current()
@@ -77,6 +91,7 @@ impl SystemBuilder {
         let spec = Spec::new("system", || Root);
         let root = Slot::new(&ground, None, Arc::clone(&ground.name), spec.recipe, spec.settings, None);
         drop(ground.root.set(Arc::downgrade(&root)));
+        ground.watchdog.start(&ground)?;
         root.launch(None, false);
         Ok(System { ground })
     }

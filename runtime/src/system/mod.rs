@@ -33,6 +33,7 @@ use crate::slot::{Fate, Slot};
 use crate::spec::Spec;
 use crate::time;
 
+pub(crate) use asks::as_millis;
 pub use asks::{AskInFlight, Deadlock};
 pub use builder::{ASK_TIMEOUT, SHUTDOWN_GRACE, SystemBuilder};
 pub use census::{Census, KindCensus};
@@ -210,6 +211,7 @@ impl System {
         }
         root.terminate(&ExitReason::Stopped);
         self.ground.waits.close();
+        self.ground.watchdog.end().await;
         let killed = self.ground.killed() - killed;
         if clean && killed == 0 {
             return Ok(());

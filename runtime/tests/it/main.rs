@@ -19,3 +19,4 @@ mod streams;
 mod supervision;
 mod talk;
 mod waits;
+mod watchdog;
