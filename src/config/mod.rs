@@ -40,7 +40,7 @@ pub use schema::schema;
 pub(crate) use service::parse_addr;
 pub use service::{
     HttpSettings, JournalKind, JournalSettings, JournalSync, LimitSettings, MemorySettings, RateSettings,
-    TenantSettings, TierSettings,
+    TenantSettings, TierSettings, WatchdogSettings,
 };
 pub use settings::Config;
 pub use tool::{BuiltinSettings, HttpToolSettings, ToolSettings};

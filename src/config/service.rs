@@ -1,4 +1,4 @@
-//! `[memory]`, `[journal]`, `[http]` and `[limits]`: what the node itself does.
+//! `[memory]`, `[journal]`, `[http]`, `[limits]` and `[watchdog]`: what the node itself does.
 
 use std::net::SocketAddr;
 
@@ -194,6 +194,53 @@ impl Default for LimitSettings {
             session_idle: Period::from_secs(300),
             turn_timeout: Period::from_secs(600),
             shutdown_grace: Period::from_secs(20),
+        }
+    }
+}
+
+/// Who looks for stuck handlers, blocked threads and deadlocks, and reports them in the log and the metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogSettings {
+    /// Whether a thread looks all the time. Without it the metrics still count what is stuck when they are read.
+    pub enabled: bool,
+    /// How often it looks: 10ms to 1m.
+    pub period: Period,
+    /// How long a handler may await before it counts as stuck.
+    pub stuck_after: Period,
+    /// How long one piece of code may keep its thread before that counts as blocked.
+    pub blocked_after: Period,
+}
+
+/// The shortest and the longest period of the watchdog.
+const WATCHDOG_PERIOD: (Period, Period) = (Period::from_millis(10), Period::from_secs(60));
+
+/// A poll that is shorter than this holds nobody up whom people would miss.
+const BLOCKED_AFTER_MIN: Period = Period::from_millis(10);
+
+impl Default for WatchdogSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            period: Period::from_millis(500),
+            stuck_after: Period::from_secs(30),
+            blocked_after: Period::from_secs(1),
+        }
+    }
+}
+
+impl WatchdogSettings {
+    pub(super) fn check(&self, check: &mut Check<'_>) {
+        let (shortest, longest) = WATCHDOG_PERIOD;
+        if self.period < shortest || self.period > longest {
+            let hint = (self.period == Period::from_secs(0)).then(|| "enabled = false switches it off".to_owned());
+            check.problem(&["watchdog", "period"], format!("must be {shortest} to {longest}"), hint);
+        }
+        if self.stuck_after.get().is_zero() {
+            check.problem(&["watchdog", "stuck_after"], "must be above zero", None);
+        }
+        if self.blocked_after < BLOCKED_AFTER_MIN {
+            check.problem(&["watchdog", "blocked_after"], format!("must be at least {BLOCKED_AFTER_MIN}"), None);
         }
     }
 }

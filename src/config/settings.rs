@@ -14,7 +14,9 @@ use super::hint;
 use super::load::{Settings, Sources, load};
 use super::problem::ConfigError;
 use super::provider::ProviderSettings;
-use super::service::{HttpSettings, JournalSettings, LimitSettings, MemorySettings, TenantSettings, TierSettings};
+use super::service::{
+    HttpSettings, JournalSettings, LimitSettings, MemorySettings, TenantSettings, TierSettings, WatchdogSettings,
+};
 use super::tool::ToolSettings;
 
 /// The most providers, and the most agents, one file may declare.
@@ -50,6 +52,8 @@ pub struct Config {
     pub http: HttpSettings,
     /// The bounds of the node.
     pub limits: LimitSettings,
+    /// Who looks for what hangs.
+    pub watchdog: WatchdogSettings,
     /// What is known of tenants, by id. Others are served too, without a tier.
     pub tenants: BTreeMap<String, TenantSettings>,
     /// The service tiers tenants may have.
@@ -135,6 +139,7 @@ impl Settings for Config {
         self.check_tenants(check);
         self.tools.check(check);
         self.http.check(check);
+        self.watchdog.check(check);
     }
 
     fn completed(mut self, environment: &Environment) -> Self {

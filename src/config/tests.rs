@@ -202,6 +202,19 @@ fn names_that_are_unfit_for_a_path_are_refused() {
 }
 
 #[test]
+fn the_watchdog_has_bounds_that_are_named() {
+    let (paths, text) =
+        refused("[watchdog]\nperiod = \"0s\"\nstuck_after = \"0ms\"\nblocked_after = \"1ms\"\nperiods = \"1s\"\n");
+    for path in ["watchdog.period", "watchdog.stuck_after", "watchdog.blocked_after", "watchdog.periods"] {
+        assert!(paths.iter().any(|have| have == path), "{path} is missing in\n{text}");
+    }
+    assert!(text.contains("must be 10ms to 1m") && text.contains("enabled = false switches it off"), "{text}");
+    let defaults = read("").unwrap().watchdog;
+    assert!(defaults.enabled && defaults.stuck_after == Period::from_secs(30));
+    assert!(!read("[watchdog]\nenabled = false\nperiod = \"1m\"\n").unwrap().watchdog.enabled);
+}
+
+#[test]
 fn what_is_printed_is_masked() {
     let toml = "[providers.m]\nkind = \"offline\"\n[providers.m.options]\nauthorization = \"Bearer abcdef\"\n";
     let masked = read(toml).unwrap().masked();
@@ -220,7 +233,7 @@ fn a_written_configuration_reads_back_the_same() {
 #[test]
 fn the_schema_names_every_section_and_never_null() {
     let schema = schema::<Config>();
-    for section in ["providers", "tools", "agents", "memory", "journal", "http", "limits"] {
+    for section in ["providers", "tools", "agents", "memory", "journal", "http", "limits", "watchdog"] {
         assert!(schema["properties"][section].is_object(), "{section}");
     }
     assert!(!schema.to_string().contains("\"null\""));

@@ -9,7 +9,7 @@ use std::fmt::{Display, Write as _};
 use beluga_actors::agent::Agents;
 use beluga_actors::model::Models;
 use beluga_providers::sqlite::Sqlite;
-use beluga_runtime::{BreakerState, Census};
+use beluga_runtime::{BreakerState, Census, Troubles};
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -26,6 +26,7 @@ impl NodeMetrics {
         if let Ok(census) = self.agents.system().census() {
             write_actors(&mut text, &census);
             write_breakers(&mut text, &census);
+            write_troubles(&mut text, &self.agents.system().troubles());
         }
         self.write_asks(&mut text);
         self.write_work(&mut text);
@@ -130,6 +131,20 @@ fn write_breakers(text: &mut Text, census: &Census) {
     }
 }
 
+/// Labelled by the kind of the actor, and deadlocks by nothing: a circle has several.
+fn write_troubles(text: &mut Text, troubles: &Troubles) {
+    text.family("beluga_stuck_handlers", "gauge", "Handlers that have been awaiting for too long.");
+    for (kind, of_kind) in &troubles.by_kind {
+        text.sample("beluga_stuck_handlers", &[("kind", kind)], of_kind.stuck);
+    }
+    text.family("beluga_blocked_workers", "gauge", "Threads that have been in one piece of code for too long.");
+    for (kind, of_kind) in &troubles.by_kind {
+        text.sample("beluga_blocked_workers", &[("kind", kind)], of_kind.blocked);
+    }
+    text.family("beluga_deadlocks", "gauge", "Circles of handlers that await each other.");
+    text.sample("beluga_deadlocks", &[], troubles.counts().deadlocks);
+}
+
 fn write_journal(text: &mut Text, sqlite: &Sqlite) {
     let health = sqlite.health();
     text.family("beluga_journal_healthy", "gauge", "Whether the journal takes writes.");
@@ -183,6 +198,23 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn troubles_are_counted_by_kind_those_that_are_not_listed_included() {
+        let mut troubles = Troubles::default();
+        troubles.by_kind.entry("session").or_default().stuck = 70;
+        troubles.by_kind.entry("tool").or_default().blocked = 1;
+        troubles.left_out.deadlocks = 2;
+        let mut text = Text::default();
+        write_troubles(&mut text, &troubles);
+        for line in [
+            "beluga_stuck_handlers{kind=\"session\"} 70\n",
+            "beluga_blocked_workers{kind=\"tool\"} 1\n",
+            "beluga_deadlocks 2\n",
+        ] {
+            assert!(text.0.contains(line), "{line} is missing in\n{}", text.0);
+        }
+    }
 
     #[test]
     fn a_label_cannot_break_out_of_its_quotes() {

@@ -29,7 +29,7 @@ pub(super) struct Applied {
 
 impl Node {
     /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is applied: providers, tools and agents change
-    /// for the next turn; `[journal]`, `[http]` and `[limits]` change with the next start. A broken file changes nothing.
+    /// for the next turn; `[journal]`, `[http]`, `[limits]` and `[watchdog]` change with the next start. A broken file changes nothing.
     ///
     /// # Errors
     /// `config` when the file cannot be watched.
@@ -64,11 +64,11 @@ impl Applied {
         let old = &self.config;
         let fixed = |config: &Config| {
             let tenants = (config.tenants.clone(), config.tiers.clone());
-            (config.journal.clone(), config.http.clone(), config.limits.clone(), tenants)
+            (config.journal.clone(), config.http.clone(), config.limits.clone(), config.watchdog.clone(), tenants)
         };
         if fixed(old) != fixed(&config) {
             tracing::warn!(
-                "changes of [journal], [http], [limits], [tenants] and [tiers] take effect with the next start"
+                "changes of [journal], [http], [limits], [watchdog], [tenants] and [tiers] take effect with the next start"
             );
         }
         let built = self.models.build(&config, environment)?;

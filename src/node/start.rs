@@ -8,7 +8,7 @@ use beluga_actors::model::Models;
 use beluga_actors::session::{Settings, Stores};
 use beluga_actors::tool::ToolSettings as ActorSettings;
 use beluga_core::{Host, Result};
-use beluga_runtime::{Lifecycles, System};
+use beluga_runtime::{Lifecycles, System, WatchdogSettings};
 
 use super::agents::{self, Memories};
 use super::data_dir::DataDir;
@@ -41,7 +41,8 @@ impl Node {
     /// # Errors
     /// `config` names the wrong setting; what the store answers.
     pub async fn start(config: Config, environment: &Environment, directory: DataDir, name: &str) -> Result<Self> {
-        let system = System::builder(name).shutdown_grace(SYSTEM_GRACE).build()?;
+        let builder = System::builder(name).shutdown_grace(SYSTEM_GRACE);
+        let system = builder.watchdog(watchdog(&config)).build()?;
         let host: Arc<dyn Host> = system.host();
         let open = stores::open(&config.journal, &directory, &host, environment)?;
         let parts = Arc::new(Lifecycles::default());
@@ -134,5 +135,14 @@ impl Node {
     pub async fn shutdown(mut self) -> Result<()> {
         drop(self.watcher.take());
         self.parts.stop().await
+    }
+}
+
+fn watchdog(config: &Config) -> WatchdogSettings {
+    let settings = &config.watchdog;
+    WatchdogSettings {
+        period: settings.enabled.then(|| settings.period.get()),
+        stuck_after: settings.stuck_after.get(),
+        blocked_after: settings.blocked_after.get(),
     }
 }
