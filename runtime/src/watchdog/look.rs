@@ -29,7 +29,7 @@ pub(super) fn stuck(system: &System) -> Vec<Found<StuckHandler>> {
     let mut ahead = vec![root];
     while let Some(slot) = ahead.pop() {
         found.extend(stuck_handler(&slot, now_ns, limit));
-        ahead.extend(slot.children.lock().list.iter().cloned());
+        ahead.extend(slot.children.lock().all());
     }
     found.sort_by_key(|found| (found.key.1, found.key.0));
     found

@@ -195,6 +195,10 @@ fn troubles(system: &Value, nodes: &[Node]) -> Vec<String> {
         let age = super::text::span(number(stuck, "age_ms").unwrap_or_default());
         lines.push(format!("stuck     {} on {} for {age}", text(stuck, "actor"), text(stuck, "message")));
     }
+    for blocked in list(system, "blocked") {
+        let age = super::text::span(number(blocked, "age_ms").unwrap_or_default());
+        lines.push(format!("blocked   {} by {} for {age}", text(blocked, "thread"), text(blocked, "actor")));
+    }
     for node in nodes.iter().filter(|node| node.state == "gated") {
         lines.push(format!("gated     {} refuses callers: its restarts are used up", node.name));
     }
@@ -240,18 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn troubles_name_circles_stuck_handlers_gates_and_breakers() {
+    fn troubles_name_circles_stuck_handlers_blocked_threads_gates_and_breakers() {
         let mut documents = documents();
         documents.system["deadlocks"] = json!([{"asks": [
             {"from": "a", "to": "b", "message": "m.x", "age_ms": 9000, "in_handler": true},
             {"from": "b", "to": "a", "message": "m.y", "age_ms": 2500, "in_handler": true},
         ]}]);
         documents.system["stuck"] = json!([{"actor": "c", "message": "m.z", "age_ms": 61_000}]);
+        documents.system["blocked"] = json!([{"thread": "worker#2", "actor": "d", "age_ms": 4_000}]);
         documents.tree["children"][1]["state"] = json!("gated");
         let snapshot = Snapshot::read(documents, at(0));
         let expected = [
             "deadlock  a –m.x→ b –m.y→ a for 2.5s",
             "stuck     c on m.z for 1m01s",
+            "blocked   worker#2 by d for 4.0s",
             "gated     agents refuses callers: its restarts are used up",
             "breaker   tools/http is open",
         ];

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
 use beluga_actors::agent::Card;
 use beluga_core::{AgentName, Error};
-use beluga_runtime::{Address, AskInFlight, BreakerState, Deadlock, System, TreeBounds};
+use beluga_runtime::{Address, AskInFlight, BreakerState, System, TreeBounds, Troubles};
 use serde::{Deserialize, Serialize};
 
 use super::face::Face;
@@ -119,18 +119,18 @@ pub(super) struct Numbers {
     asks_in_flight: usize,
     /// The oldest of them, at most 256.
     asks: Vec<AskInFlight>,
-    /// Circles of handlers that wait for each other, at most 256.
-    deadlocks: Vec<Deadlock>,
+    /// Stuck handlers, blocked threads, circles of asks: `stuck`, `blocked`, `deadlocks`, `left_out`, `by_kind`.
+    #[serde(flatten)]
+    troubles: Troubles,
 }
 
 /// `GET /api/v1/system`
 pub(super) async fn numbers(State(face): State<Face>) -> Answer<Json<Numbers>> {
     let system = face.0.agents.system();
     let census = system.census()?;
-    let (mut asks, mut deadlocks) = (system.asks(), system.deadlocks());
+    let mut asks = system.asks();
     let asks_in_flight = asks.len();
     asks.truncate(ASKS_MAX);
-    deadlocks.truncate(ASKS_MAX);
     let kinds = census.actors.values();
     let lanes = kinds.clone().map(|kind| kind.lanes);
     let open = |state: BreakerState| state == BreakerState::Open;
@@ -147,7 +147,7 @@ pub(super) async fn numbers(State(face): State<Face>) -> Answer<Json<Numbers>> {
         dead_letters: census.dead_letters,
         asks_in_flight,
         asks,
-        deadlocks,
+        troubles: system.troubles(),
     }))
 }
 
