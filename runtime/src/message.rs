@@ -49,7 +49,9 @@ impl Lane {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message with a reply",
     label = "not a message",
-    note = "derive it: `#[derive(Message)] #[message(name = \"room.verb\", reply = Type)]`"
+    note = "derive it: `#[derive(Message)] #[message(name = \"room.verb\", reply = Type)]`",
+    note = "a message with `stream = Item` is answered by a stream: it stands after `stream` in `protocol!`, is handled by \
+            a `StreamHandler` and sent with `Ref::stream`"
 )]
 pub trait Message: Send + 'static {
     /// What the receiver answers.
@@ -83,7 +85,9 @@ pub trait Message: Send + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message answered by a stream",
     label = "not a stream message",
-    note = "derive it: `#[derive(Message)] #[message(name = \"room.verb\", stream = Item)]`"
+    note = "derive it: `#[derive(Message)] #[message(name = \"room.verb\", stream = Item)]`",
+    note = "a message with `reply = Type` has one answer: it stands before `; stream` in `protocol!`, is handled by a \
+            `Handler` and sent with `Ref::ask` or `Ref::tell`"
 )]
 pub trait StreamMessage: Send + 'static {
     /// One item of the answer.

@@ -3,6 +3,12 @@
 use std::marker::PhantomData;
 
 /// A set of messages. Declare it with [`protocol!`](crate::protocol!); callers link the protocol only.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a protocol",
+    label = "not a protocol",
+    note = "declare one: `protocol!(NameProtocol: Message, Other; stream Third)`",
+    note = "a reference is typed by what may be said to an actor, not by the actor: `Ref<NameProtocol>`"
+)]
 pub trait Protocol: Send + Sync + 'static {
     /// The messages as a tuple; a streaming one stands as [`Streaming<M>`].
     type Messages: 'static;
