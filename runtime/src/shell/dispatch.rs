@@ -21,6 +21,12 @@ pub enum ByHandler {}
 
 /// One element of a protocol's tuple, handled in one of the ways there are. Not part of the API.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the actor `{A}` does not handle `{Self}`",
+    label = "no handler for `{Self}`",
+    note = "its protocol promises it: implement `StreamHandler` for what stands after `stream` (shown as `Streaming<_>`), \
+            `Handler` or `DeferredHandler` for the others"
+)]
 pub trait Entry<A: Actor, Way> {
     /// How the actor handles it.
     const DISPATCH: Dispatch<A>;
@@ -66,6 +72,10 @@ fn stream<'a, A: StreamHandler<M>, M: StreamMessage>(
 
 /// The dispatch table of a whole tuple. Not part of the API.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the protocol of `{A}` has more messages than an actor can handle",
+    note = "a protocol has at most 32 messages: put what belongs together into one of them, as an enum"
+)]
 pub trait Table<A: Actor, Way> {
     /// One entry per element.
     const TABLE: &'static [Dispatch<A>];

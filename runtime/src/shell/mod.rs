@@ -21,6 +21,34 @@ pub(crate) use drain::{Drain, Notice};
 pub(crate) use nest::{Nest, Placed};
 
 /// An actor with a handler for every message of its protocol. Implemented by the kernel.
+///
+/// An actor whose protocol promises more than it handles does not start:
+///
+/// ```compile_fail,E0277
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, Spec, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add")]
+/// # struct Add(u64);
+/// # #[derive(Message)]
+/// # #[message(name = "counter.total", reply = u64)]
+/// # struct Total;
+/// protocol!(CounterProtocol: Add, Total);
+///
+/// # struct Counter;
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// impl Handler<Add> for Counter {
+///     async fn handle(&mut self, _: Add, _cx: &mut Cx<Self>) -> Result<()> { Ok(()) }
+/// }
+///
+/// Spec::new("counter", || Counter); // The actor `Counter` does not handle `Total`.
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor that handles every message of its protocol",
+    label = "a handler is missing",
+    note = "implement `Actor`, and `Handler<M>` or `DeferredHandler<M>` for each message `M` of its protocol, \
+            `StreamHandler<M>` for each one after `stream`"
+)]
 pub trait Serves: Actor {
     /// One entry per message, in the order of the protocol.
     #[doc(hidden)]
