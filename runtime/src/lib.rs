@@ -1,4 +1,7 @@
 //! The actor system of Beluga. It knows no word of AI, no vendor and no wire.
+//!
+//! Start with [`Actor`], whose example is a whole program; then [`guide::supervision`] says in ten minutes what happens
+//! when an actor fails, and [`guide::coming_from`] is for those who know ractor, kameo, actix or an agent framework.
 #![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -25,6 +28,7 @@ mod family;
 mod forward;
 mod ground;
 mod group;
+pub mod guide;
 mod host;
 mod incarnation;
 mod intensity;

@@ -1,0 +1,10 @@
+//! Guides: how to think about the kernel, with programs that run as they stand.
+//!
+//! - [`supervision`]: what happens when an actor fails, in ten minutes;
+//! - [`coming_from`]: your words and ours, if you know ractor, kameo, actix or an agent framework.
+
+#[doc = include_str!("../docs/supervision.md")]
+pub mod supervision {}
+
+#[doc = include_str!("../docs/coming-from.md")]
+pub mod coming_from {}
