@@ -47,9 +47,13 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 pub const MAX_ACTIVE: usize = 10_000;
 
 /// A reference to a key: an ordinary [`Ref`] that activates on demand.
+///
+/// See [`Family`] for an example.
 pub type VirtualRef<P> = Ref<P>;
 
 /// The bounds of a family.
+///
+/// See [`Family`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FamilyOptions {
     /// After how long without a message and without a job an actor leaves memory; 5 minutes.
@@ -65,6 +69,8 @@ impl Default for FamilyOptions {
 }
 
 /// Where an activation starts, and from what.
+///
+/// See [`Family`] for an example.
 #[derive(Debug)]
 pub struct Activation<P> {
     /// Who supervises it.
@@ -74,6 +80,8 @@ pub struct Activation<P> {
 }
 
 /// Says what a key stands for.
+///
+/// See [`Family`] for an example.
 pub trait Activator<P>: Send + Sync + 'static {
     /// Prepares the activation of a key: may load, may refuse.
     fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<P>>>;
@@ -87,6 +95,55 @@ impl FamilyOptions {
 }
 
 /// The virtual actors of one kind. A clone is the same family.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use beluga_core::BoxFuture;
+/// # use beluga_runtime::{Activation, Activator, Address, FamilyOptions, Silent, Spec, time};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # struct Root;
+/// # impl Actor for Root { type Protocol = Silent; const KIND: &'static str = "counters"; }
+/// struct Counters { supervisor: Address }
+///
+/// impl Activator<CounterProtocol> for Counters {
+///     fn activate(&self, key: &str) -> BoxFuture<'_, Result<Activation<CounterProtocol>>> {
+///         // A place to load what the key stands for, or to refuse.
+///         let spec = Spec::new(key, Counter::default);
+///         Box::pin(async move { Ok(Activation { supervisor: self.supervisor.clone(), spec }) })
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// # let supervisor = system.spawn("counters", || Root).await?.address()?;
+/// let counters = Arc::new(Counters { supervisor });
+/// let options = FamilyOptions { idle_after: Duration::from_secs(60), max_active: 2 };
+/// let family = system.family("counter", options);
+/// let (a, b) = (family.resolve("a", counters.clone()), family.resolve("b", counters));
+/// assert!(family.is_empty() && a.active().is_none(), "a reference is but a key");
+/// assert_eq!(a.ask(Add(1)).await?, 1);
+/// assert_eq!(b.ask(Add(5)).await?, 5);
+/// assert_eq!(a.ask(Add(1)).await?, 2);
+/// assert_eq!(family.len(), 2);
+/// time::sleep(Duration::from_secs(61)).await;
+/// assert!(family.is_empty(), "idle ones have left memory");
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 pub struct Family<P> {
     kind: &'static str,
     table: Arc<Table>,
