@@ -8,6 +8,34 @@ use crate::message::Lane;
 use crate::slot::Slot;
 
 /// Names one slot of one system. Cheap to clone; stays valid over restarts.
+///
+/// ```
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let counter = system.spawn("counter", Counter::default).await?;
+/// let address = counter.address()?;
+/// assert_eq!((address.name(), address.kind()), ("counter", "counter"));
+/// assert_eq!(system.find("counter"), Some(address.clone()));
+/// address.drain();
+/// address.gone().await;
+/// assert!(counter.is_gone() && system.find("counter").is_none());
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Address(pub(crate) Arc<Slot>);
 
