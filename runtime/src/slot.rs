@@ -36,6 +36,8 @@ use crate::spec::SpecSettings;
 use crate::time;
 
 /// What an actor is doing, as introspection shows it.
+///
+/// See [`System::snapshot`](crate::System::snapshot) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
