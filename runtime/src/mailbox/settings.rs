@@ -5,6 +5,36 @@ use std::time::Duration;
 use crate::message::Lane;
 
 /// What happens to a message that meets a full lane.
+///
+/// ```
+/// # use beluga_core::Code;
+/// # use beluga_runtime::{Lane, Overflow, Spec, testkit};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let spec = Spec::new("counter", Counter::default).lane(Lane::Normal, 2, Overflow::Reject);
+/// let counter = system.spawn_with(spec).await?;
+/// testkit::pause(&system, "counter"); // So that messages wait.
+/// counter.tell(Add(1)).await?;
+/// counter.tell(Add(1)).await?;
+/// assert_eq!(counter.tell(Add(1)).await.unwrap_err().code(), Code::Overloaded);
+/// testkit::resume(&system, "counter");
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
@@ -26,6 +56,8 @@ pub enum Overflow {
 }
 
 /// The bound and the policy of one lane.
+///
+/// See [`Lanes`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneSettings {
     /// How many messages may wait, at least 1.
