@@ -17,6 +17,31 @@ use crate::reply::ReplyPort;
 use crate::sink::Sink;
 
 /// Why an incarnation is asked to end.
+///
+/// ```
+/// # use std::sync::{Arc, Mutex};
+/// # use beluga_runtime::{Actor, Cx, Silent, StopReason};
+/// struct Lamp { switched_off: Arc<Mutex<Option<StopReason>>> }
+///
+/// impl Actor for Lamp {
+///     type Protocol = Silent;
+///     const KIND: &'static str = "lamp";
+///
+///     async fn stopping(&mut self, _cx: &mut Cx<Self>, reason: StopReason) {
+///         *self.switched_off.lock().unwrap() = Some(reason);
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let switched_off = Arc::new(Mutex::new(None));
+/// # let seen = Arc::clone(&switched_off);
+/// let lamp = system.spawn("lamp", move || Lamp { switched_off: Arc::clone(&switched_off) }).await?;
+/// lamp.stop();
+/// lamp.address()?.gone().await;
+/// assert_eq!(*seen.lock().unwrap(), Some(StopReason::Requested));
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
@@ -166,6 +191,8 @@ pub trait Actor: Sized + Send + 'static {
 ///
 /// An error goes to whoever asked (for a tell it is logged) and the actor goes on; an actor that can no longer trust
 /// its state calls [`Cx::fail`].
+///
+/// See [`Actor`] for an example.
 #[diagnostic::on_unimplemented(
     message = "the actor `{Self}` does not handle `{M}`",
     label = "no handler for `{M}`",
@@ -180,6 +207,36 @@ pub trait Handler<M: Message>: Actor {
 }
 
 /// Handles one message type and answers it later, usually from a job.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, DeferredHandler, Message, ReplyPort, protocol, time};
+/// # #[derive(Message)]
+/// # #[message(name = "oven.bake", reply = &'static str)]
+/// # struct Bake;
+/// # protocol!(OvenProtocol: Bake);
+/// # struct Oven;
+/// # impl Actor for Oven { type Protocol = OvenProtocol; const KIND: &'static str = "oven"; }
+/// impl DeferredHandler<Bake> for Oven {
+///     async fn handle(&mut self, _: Bake, reply: ReplyPort<&'static str>, cx: &mut Cx<Self>) {
+///         // The job answers; the actor takes the next message meanwhile.
+///         drop(cx.job("bake", "bake", cx.context(), |_| async move {
+///             time::sleep(Duration::from_secs(600)).await;
+///             reply.send(Ok("bread"));
+///             Ok(())
+///         }));
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let (oven, before) = (system.spawn("oven", || Oven).await?, time::now());
+/// let bake = || oven.ask(Bake).within(Duration::from_secs(900));
+/// assert_eq!(tokio::try_join!(bake(), bake())?, ("bread", "bread"));
+/// assert_eq!(time::now() - before, Duration::from_secs(600), "both at once");
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the actor `{Self}` does not handle `{M}`",
     label = "no handler for `{M}`",
@@ -198,6 +255,36 @@ impl<A: Handler<M>, M: Message> DeferredHandler<M> for A {
 }
 
 /// Handles one streaming message type.
+///
+/// ```
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Message, Sink, StreamHandler, protocol};
+/// # use futures_util::TryStreamExt;
+/// #[derive(Message)]
+/// #[message(name = "counter.down", stream = u32)]
+/// struct CountDown(u32);
+///
+/// protocol!(CounterProtocol: ; stream CountDown);
+///
+/// # struct Counter;
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// impl StreamHandler<CountDown> for Counter {
+///     async fn handle(&mut self, CountDown(from): CountDown, sink: Sink<u32>, _cx: &mut Cx<Self>) -> Result<()> {
+///         for number in (0..from).rev() {
+///             sink.send(number).await?; // Waits for a slow reader; fails when it has left.
+///         }
+///         sink.finish();
+///         Ok(())
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let counter = system.spawn("counter", || Counter).await?;
+/// let numbers: Vec<u32> = counter.stream(CountDown(3)).window(2).open().try_collect().await?;
+/// assert_eq!(numbers, [2, 1, 0]);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the actor `{Self}` does not stream answers to `{M}`",
     label = "no stream handler for `{M}`",

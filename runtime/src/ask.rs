@@ -19,6 +19,37 @@ use crate::waits::{Ticket, Waiting};
 ///
 /// Without either the deadline is the system's `ask_timeout` (30 s) after the first poll. Dropping it cancels the
 /// call, and with it everything done on its behalf.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_core::{CallContext, Code};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let counter = system.spawn("counter", Counter::default).await?;
+/// assert_eq!(counter.ask(Add(3)).within(Duration::from_secs(1)).await?, 3);
+///
+/// let call = CallContext::new(); // In a handler: `cx.context()`.
+/// call.cancel_token().cancel();
+/// let refused = counter.ask(Add(4)).with_context(&call).await.unwrap_err();
+/// assert_eq!(refused.code(), Code::Cancelled);
+/// assert_eq!(counter.ask(Add(0)).await?, 3, "it was not sent");
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[must_use = "an ask does nothing unless awaited"]
 pub struct Ask<M: Message> {
     index: usize,

@@ -19,6 +19,8 @@ use crate::time;
 pub const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// When a breaker opens, for how long, and how it is probed.
+///
+/// See [`Breaker`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerConfig {
     /// Failures in a row that open it; 0 counts as 1.
@@ -37,6 +39,8 @@ impl Default for BreakerConfig {
 }
 
 /// What a breaker does with the next call.
+///
+/// See [`Breaker`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
@@ -49,6 +53,8 @@ pub enum BreakerState {
 }
 
 /// A breaker as introspection shows it.
+///
+/// See [`Breaker`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BreakerStatus {
     /// What it does with the next call.
@@ -258,6 +264,18 @@ enum Verdict {
 }
 
 /// The right to make one try. Dropped without a verdict it counts as ignored, and a probe's place is free again.
+///
+/// ```
+/// # use beluga_core::Error;
+/// # use beluga_runtime::{Breaker, BreakerConfig};
+/// let breaker = Breaker::new("groq", BreakerConfig::default());
+/// breaker.try_acquire()?.settle(&Error::timeout("no answer in time"));
+/// breaker.try_acquire()?.settle(&Error::invalid_input("no such model")); // The caller's fault: not counted.
+/// assert_eq!(breaker.status().failures, 1);
+/// breaker.try_acquire()?.success();
+/// assert_eq!(breaker.status().failures, 0);
+/// # Ok::<(), Error>(())
+/// ```
 #[must_use = "a permit without a verdict is not counted"]
 pub struct Permit {
     breaker: Arc<Breaker>,
@@ -319,6 +337,14 @@ impl fmt::Debug for Permit {
 ///
 /// Everything else counts: `timeout`, `provider_unavailable`, `unavailable`, `not_sent`, `unknown_outcome`, `decode`
 /// (garbage instead of an answer), `tool_failed`, `internal`, and codes added later.
+///
+/// ```
+/// use beluga_core::Error;
+/// use beluga_runtime::failure_counts;
+///
+/// assert!(failure_counts(&Error::timeout("no answer in time")));
+/// assert!(!failure_counts(&Error::cancelled("the caller left")));
+/// ```
 #[must_use]
 pub fn failure_counts(error: &Error) -> bool {
     !matches!(

@@ -27,6 +27,53 @@ use crate::timer::{self, TimerKey};
 use crate::{exit::ExitReason, time};
 
 /// The context of one incarnation and of the message in its hand.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol, time};
+/// # #[derive(Message)]
+/// # #[message(name = "clock.tick")]
+/// # struct Tick;
+/// # #[derive(Message)]
+/// # #[message(name = "clock.ticks", reply = u32)]
+/// # struct Ticks;
+/// # protocol!(ClockProtocol: Tick, Ticks);
+/// # #[derive(Default)]
+/// # struct Clock { ticks: u32 }
+/// impl Actor for Clock {
+///     type Protocol = ClockProtocol;
+///     const KIND: &'static str = "clock";
+///
+///     async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+///         cx.every(Duration::from_secs(1), || Tick)?; // Ends with this incarnation.
+///         Ok(())
+///     }
+/// }
+///
+/// impl Handler<Tick> for Clock {
+///     async fn handle(&mut self, _: Tick, cx: &mut Cx<Self>) -> Result<()> {
+///         self.ticks += 1;
+///         if self.ticks == 3 {
+///             cx.stop(); // A permanent actor, so it is built anew.
+///         }
+///         Ok(())
+///     }
+/// }
+/// # impl Handler<Ticks> for Clock {
+/// #     async fn handle(&mut self, _: Ticks, cx: &mut Cx<Self>) -> Result<u32> {
+/// #         Ok(self.ticks + 100 * cx.incarnation())
+/// #     }
+/// # }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let clock = system.spawn("clock", Clock::default).await?;
+/// time::sleep(Duration::from_millis(4_500)).await;
+/// // Its answer: a hundred per incarnation, one per tick.
+/// assert_eq!(clock.ask(Ticks).await?, 201);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 pub struct Cx<A: Actor> {
     pub(crate) incarnation: Arc<Incarnation>,
     pub(crate) wish: Option<Wish>,
@@ -176,6 +223,48 @@ impl<A: Actor> Cx<A> {
     }
 
     /// Sends a message to this incarnation after a while. A later incarnation never gets it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, TimerKey, protocol, time};
+    /// # #[derive(Message)]
+    /// # #[message(name = "egg.done")]
+    /// # struct Done;
+    /// # #[derive(Message)]
+    /// # #[message(name = "egg.boil", reply = bool)]
+    /// # struct Boil(Duration);
+    /// # protocol!(EggProtocol: Done, Boil);
+    /// # #[derive(Default)]
+    /// # struct Egg { timer: Option<TimerKey>, is_done: bool }
+    /// # impl Actor for Egg { type Protocol = EggProtocol; const KIND: &'static str = "egg"; }
+    /// # impl Handler<Done> for Egg {
+    /// #     async fn handle(&mut self, _: Done, _cx: &mut Cx<Self>) -> Result<()> {
+    /// #         self.is_done = true;
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// impl Handler<Boil> for Egg {
+    ///     async fn handle(&mut self, Boil(time): Boil, cx: &mut Cx<Self>) -> Result<bool> {
+    ///         if let Some(timer) = self.timer.take() {
+    ///             cx.cancel_timer(timer); // Boiled anew: the old time does not count.
+    ///         }
+    ///         self.timer = Some(cx.after(time, Done)?);
+    ///         Ok(self.is_done)
+    ///     }
+    /// }
+    ///
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// let egg = system.spawn("egg", Egg::default).await?;
+    /// egg.ask(Boil(Duration::from_secs(300))).await?;
+    /// egg.ask(Boil(Duration::from_secs(600))).await?;
+    /// time::sleep(Duration::from_secs(599)).await;
+    /// assert!(!egg.ask(Boil(Duration::from_secs(1))).await?);
+    /// time::sleep(Duration::from_secs(2)).await;
+    /// assert!(egg.ask(Boil(Duration::from_secs(1))).await?);
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `overloaded` with too many timers, `not_sent` while the actor ends.

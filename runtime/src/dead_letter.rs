@@ -19,6 +19,8 @@ pub const DEAD_LETTER_CAPACITY: usize = 1024;
 const FEED_CAPACITY: usize = 256;
 
 /// Why a message was not handled, or not to its end.
+///
+/// See [`DeadLetters`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -42,6 +44,8 @@ impl DeadReason {
 }
 
 /// One message that was not handled.
+///
+/// See [`DeadLetters`] for an example.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeadLetter {
     /// Why.
@@ -69,6 +73,37 @@ pub struct DeadLetter {
 }
 
 /// The dead letters of one system. A clone is the same collection.
+///
+/// ```
+/// # use beluga_runtime::DeadReason;
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let counter = system.spawn("counter", Counter::default).await?;
+/// counter.stop();
+/// counter.address()?.gone().await;
+/// assert!(counter.tell(Add(1)).await.is_err());
+///
+/// let letters = system.dead_letters();
+/// assert_eq!((letters.total(), letters.count(DeadReason::Stopped)), (1, 1));
+/// let letter = &letters.recent()[0];
+/// assert_eq!((&*letter.actor, letter.message), ("counter", "counter.add"));
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct DeadLetters(Arc<Inner>);
 

@@ -9,6 +9,8 @@ use beluga_core::{Error, ErrorRecord};
 use crate::address::Address;
 
 /// How an incarnation ended. Cheap to clone.
+///
+/// See [`ChildExit`] for an example.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ExitReason {
@@ -59,6 +61,8 @@ impl fmt::Display for ExitReason {
 }
 
 /// What the kernel did about the exit of a child.
+///
+/// See [`ChildExit`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -79,6 +83,40 @@ pub enum Verdict {
 }
 
 /// The exit of a child, as [`Actor::child_exited`](crate::Actor::child_exited) gets it.
+///
+/// ```
+/// # use std::sync::{Arc, Mutex};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, ChildExit, Cx, ExitReason, Restart, Silent, Spec, Verdict, testkit, time};
+/// # struct Child;
+/// # impl Actor for Child { type Protocol = Silent; const KIND: &'static str = "child"; }
+/// struct Parent { seen: Arc<Mutex<Vec<ChildExit>>> }
+///
+/// impl Actor for Parent {
+///     type Protocol = Silent;
+///     const KIND: &'static str = "parent";
+///
+///     async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+///         cx.spawn_with(Spec::new("child", || Child).restart(Restart::Temporary)).await.map(drop)
+///     }
+///
+///     async fn child_exited(&mut self, exit: ChildExit, _cx: &mut Cx<Self>) {
+///         self.seen.lock().unwrap().push(exit);
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let seen = Arc::new(Mutex::new(Vec::new()));
+/// # let exits = Arc::clone(&seen);
+/// system.spawn("parent", move || Parent { seen: Arc::clone(&seen) }).await?;
+/// testkit::kill(&system, "parent/child");
+/// # time::sleep(std::time::Duration::from_secs(1)).await;
+/// # let exits = exits.lock().unwrap().clone();
+/// assert_eq!((exits[0].address.name(), exits[0].verdict), ("parent/child", Verdict::Gone));
+/// assert!(matches!(exits[0].reason, ExitReason::Killed) && exits[0].reason.is_failure());
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct ChildExit {
     /// Which child.

@@ -73,6 +73,8 @@ impl<P: Protocol> Ref<P> {
 }
 
 /// The future of [`Ref::forward`]. Dropped before it is ready, the caller gets `unknown_outcome`.
+///
+/// See [`Ref::forward`] for an example.
 #[must_use = "a question is not passed on unless this is awaited"]
 pub struct Forward<'a> {
     route: &'a Route,

@@ -20,6 +20,22 @@ pub const MEMBERS_MAX: usize = 100_000;
 ///
 /// Members keep the order in which they joined. A group exists as long as it has members. Reading the members shares a
 /// list that the next change copies, so a broadcast holds no lock.
+///
+/// ```
+/// use beluga_runtime::Groups;
+///
+/// let groups = Groups::new();
+/// assert!(groups.join("tools", 1, "clock")?);
+/// assert!(groups.join("tools", 2, "calculator")?);
+/// assert!(!groups.join("tools", 1, "clock")?, "a member already");
+/// let targets: Vec<&str> = groups.members("tools").iter().map(|member| member.target).collect();
+/// assert_eq!(targets, ["clock", "calculator"]);
+/// groups.leave_all(&1);
+/// assert_eq!(groups.list(), [("tools".into(), 1)]);
+/// # Ok::<(), beluga_core::Error>(())
+/// ```
+///
+/// Actors join with [`System::join`](crate::System::join).
 pub struct Groups<K, R> {
     tables: RwLock<Tables<K, R>>,
     groups_max: usize,
@@ -33,6 +49,8 @@ struct Tables<K, R> {
 }
 
 /// A member of a group.
+///
+/// See [`Groups`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member<K, R> {
     /// Who it is.

@@ -11,6 +11,19 @@ use crate::{task, time};
 /// Time, spawning and randomness of one system for stores, providers and tools.
 ///
 /// It remembers its runtime, so it works from own threads too, and there reads the same, possibly paused, clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use beluga_core::Host;
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let host = system.host();
+/// let before = host.now();
+/// host.sleep(Duration::from_secs(5)).await;
+/// assert_eq!(host.now() - before, Duration::from_secs(5));
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct RuntimeHost {
     runtime: Handle,

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub const RESTARTS_MAX: u32 = 1024;
 
 /// The allowed number of restarts within a time.
+///
+/// See [`RestartWindow`] and [`Spec`](crate::Spec) for examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {
     /// How many restarts are tolerated within the window; one more exhausts it. 0 tolerates none.

@@ -21,6 +21,8 @@ pub const PART_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A part with a beginning and an end.
+///
+/// See [`Lifecycles`] for an example.
 pub trait Lifecycle: Send + Sync + 'static {
     /// Returns its name, for errors and the health report.
     fn name(&self) -> &str;
@@ -52,6 +54,8 @@ pub trait Lifecycle: Send + Sync + 'static {
 }
 
 /// How a part is; ordered from good to bad.
+///
+/// See [`Lifecycles`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthState {
@@ -64,6 +68,8 @@ pub enum HealthState {
 }
 
 /// How a part is, why, and when that was found.
+///
+/// See [`Lifecycles`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// How it is.
@@ -103,6 +109,8 @@ impl Health {
 }
 
 /// The health of all parts.
+///
+/// See [`Lifecycles`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthReport {
     /// The worst state of any part; healthy without parts.
@@ -112,6 +120,38 @@ pub struct HealthReport {
 }
 
 /// An ordered set of parts.
+///
+/// ```
+/// use std::sync::Arc;
+/// use beluga_core::BoxFuture;
+/// use beluga_runtime::{Health, HealthState, Lifecycle, Lifecycles};
+///
+/// struct Disk;
+/// impl Lifecycle for Disk {
+///     fn name(&self) -> &str { "disk" }
+///
+///     fn health(&self) -> BoxFuture<'_, Health> {
+///         Box::pin(async { Health::degraded("90 % full") })
+///     }
+/// }
+///
+/// struct Listener;
+/// impl Lifecycle for Listener {
+///     fn name(&self) -> &str { "listener" }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let parts = Lifecycles::default();
+/// parts.add(Arc::new(Disk));
+/// parts.add(Arc::new(Listener));
+/// parts.start().await?; // The disk first.
+/// let report = parts.health().await;
+/// assert_eq!(report.state, HealthState::Degraded, "the worst of all");
+/// assert_eq!((report.parts[0].0.as_str(), report.parts[1].1.state), ("disk", HealthState::Healthy));
+/// parts.stop().await?; // The listener first.
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct Lifecycles {
     parts: Mutex<Vec<Arc<dyn Lifecycle>>>,
     timeout: Duration,

@@ -1,6 +1,17 @@
 //! What one message is: a type with a name given by hand, a version, a reply and a lane.
 
 /// A lane of a mailbox. Control and interrupt are served strictly first, normal and bulk 8 : 1.
+///
+/// ```
+/// use beluga_runtime::{Lane, Message};
+///
+/// #[derive(Message)]
+/// #[message(name = "speech.stop", lane = "interrupt")]
+/// struct StopSpeaking;
+///
+/// assert_eq!(StopSpeaking::LANE, Lane::Interrupt);
+/// assert_eq!(Lane::ALL.map(Lane::as_str), ["control", "interrupt", "normal", "bulk"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {

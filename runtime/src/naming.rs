@@ -14,6 +14,21 @@ pub const NAME_MAX_BYTES: usize = 256;
 pub const NAMES_MAX: usize = 1_000_000;
 
 /// The names of one system, generic over what a name stands for.
+///
+/// ```
+/// use beluga_core::Code;
+/// use beluga_runtime::Names;
+///
+/// let names = Names::new(100);
+/// names.register("clock", 1)?;
+/// assert_eq!(names.register("clock", 2).unwrap_err().code(), Code::Conflict);
+/// assert_eq!(names.get("clock"), Some(1));
+/// assert_eq!(names.remove("clock", |known| *known == 2), None, "another one has the name by now");
+/// assert_eq!(names.len(), 1);
+/// # Ok::<(), beluga_core::Error>(())
+/// ```
+///
+/// Actors of a system are found with [`System::get`](crate::System::get).
 pub struct Names<R> {
     entries: RwLock<HashMap<Arc<str>, R>>,
     max: usize,
@@ -92,6 +107,13 @@ impl<R> fmt::Debug for Names<R> {
 }
 
 /// Checks a name of an actor, group or topic.
+///
+/// ```
+/// use beluga_runtime::check_name;
+///
+/// assert!(check_name("session 7").is_ok());
+/// assert!(check_name("").is_err() && check_name("a\nb").is_err());
+/// ```
 ///
 /// # Errors
 /// `invalid_input` unless it is 1 to [`NAME_MAX_BYTES`] bytes without control characters.

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 
 /// A set of messages. Declare it with [`protocol!`](crate::protocol!); callers link the protocol only.
+///
+/// See [`protocol!`](crate::protocol!) for an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a protocol",
     label = "not a protocol",
@@ -17,6 +19,57 @@ pub trait Protocol: Send + Sync + 'static {
 }
 
 /// Says that a protocol contains a message. Implemented by [`protocol!`](crate::protocol!).
+///
+/// As a bound it lets code work with every actor that takes a message:
+///
+/// ```
+/// # use beluga_runtime::{Accepts, Ref};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// async fn add_twice<P: Accepts<Add>>(actor: &Ref<P>, n: u64) -> Result<u64> {
+///     actor.tell(Add(n)).await?;
+///     actor.ask(Add(n)).await
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let counter = system.spawn("counter", Counter::default).await?;
+/// assert_eq!(add_twice(&counter, 4).await?, 8);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
+///
+/// What a protocol does not contain cannot be sent:
+///
+/// ```compile_fail,E0277
+/// # use beluga_runtime::{Message, Ref, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add")]
+/// # struct Add(u64);
+/// # #[derive(Message)]
+/// # #[message(name = "counter.sub")]
+/// # struct Sub(u64);
+/// # #[derive(Message)]
+/// # #[message(name = "counter.reset")]
+/// # struct Reset;
+/// protocol!(CounterProtocol: Add, Sub);
+///
+/// async fn reset(counter: &Ref<CounterProtocol>) {
+///     counter.tell(Reset).await; // The protocol `CounterProtocol` has no message `Reset`.
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the protocol `{Self}` has no message `{M}`",
     label = "this actor does not take `{M}`",
@@ -28,6 +81,8 @@ pub trait Accepts<M>: Protocol {
 }
 
 /// Marks a streaming message in [`Protocol::Messages`].
+///
+/// See [`protocol!`](crate::protocol!) for an example.
 #[derive(Debug)]
 pub struct Streaming<M>(PhantomData<fn(M)>);
 

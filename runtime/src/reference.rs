@@ -26,6 +26,38 @@ use crate::time;
 /// It leads to one slot, or ([`Family::resolve`](crate::Family::resolve)) to a key that is activated on demand.
 ///
 /// Messages of one sender in one lane arrive in the order in which their sends completed.
+///
+/// ```
+/// # use beluga_core::Code;
+/// # use beluga_runtime::{Ref, testkit};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let counter: Ref<CounterProtocol> = system.spawn("counter", Counter::default).await?;
+/// counter.tell(Add(3)).await?; // Ready when it is in the lane.
+/// assert_eq!(counter.ask(Add(4)).await?, 7);
+/// testkit::kill(&system, "counter");
+/// assert_eq!(counter.ask(Add(1)).await?, 1, "the next incarnation, by the same reference");
+/// assert_eq!(system.get::<CounterProtocol>("counter").and_then(|found| found.active()), counter.active());
+/// counter.stop();
+/// counter.address()?.gone().await;
+/// assert_eq!(counter.try_tell(Add(1)).unwrap_err().code(), Code::NotSent);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 pub struct Ref<P> {
     pub(crate) route: Route,
     protocol: PhantomData<fn(P)>,
@@ -161,6 +193,8 @@ impl<P> fmt::Debug for Ref<P> {
 }
 
 /// The future of [`Ref::tell`]. Dropped before it is ready, the message was not sent.
+///
+/// See [`Ref`] for an example.
 #[must_use = "a tell does nothing unless awaited"]
 pub struct Tell<'a> {
     route: &'a Route,
@@ -189,6 +223,8 @@ impl fmt::Debug for Tell<'_> {
 }
 
 /// A streaming ask that was not sent yet: set its context, then [`open`](Self::open) it.
+///
+/// See [`StreamHandler`](crate::StreamHandler) for an example.
 #[must_use = "a stream call does nothing unless opened"]
 pub struct StreamCall<M: StreamMessage> {
     route: Route,

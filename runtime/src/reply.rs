@@ -9,6 +9,8 @@ use crate::call::{Answers, in_a_circle};
 /// Answers one ask. Dropped unanswered, the caller gets `unknown_outcome`.
 ///
 /// For a tell nobody listens; an error sent there is logged.
+///
+/// See [`DeferredHandler`](crate::DeferredHandler) for an example.
 pub struct ReplyPort<R> {
     answers: Answers<R>,
     message: &'static str,

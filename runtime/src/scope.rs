@@ -17,6 +17,33 @@ use crate::spec::Spec;
 use crate::system::System;
 
 /// Starts jobs and children on behalf of one incarnation. Cheap to clone; useless, not harmful, once that has ended.
+///
+/// ```
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, Scope, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "square.of", reply = u64)]
+/// # struct Square(u64);
+/// # protocol!(SquareProtocol: Square);
+/// # struct Squares;
+/// # impl Actor for Squares { type Protocol = SquareProtocol; const KIND: &'static str = "squares"; }
+/// /// Knows nothing of the actor that lends it a scope.
+/// async fn squared(scope: Scope, n: u64) -> Result<u64> {
+///     scope.job("square", "square", scope.context(), |_| async move { Ok(n * n) }).await
+/// }
+///
+/// impl Handler<Square> for Squares {
+///     async fn handle(&mut self, Square(n): Square, cx: &mut Cx<Self>) -> Result<u64> {
+///         squared(cx.scope(), n).await
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let squares = system.spawn("squares", || Squares).await?;
+/// assert_eq!(squares.ask(Square(7)).await?, 49);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Scope {
     incarnation: Arc<Incarnation>,

@@ -21,6 +21,8 @@ pub const STREAM_WINDOW: usize = 32;
 /// It must be ended with [`finish`](Self::finish) or [`fail`](Self::fail); dropped otherwise, its reader gets
 /// `unknown_outcome` after the items already sent. A clone sends into the same stream, within the same window: who waits
 /// longest sends first, and whoever ends the stream ends it for all.
+///
+/// See [`StreamHandler`](crate::StreamHandler) for an example.
 pub struct Sink<T> {
     items: Producer<T>,
     context: CallContext,
@@ -118,6 +120,8 @@ impl<T> Sink<T> {
 }
 
 /// The future of [`Sink::send`].
+///
+/// See [`StreamHandler`](crate::StreamHandler) for an example.
 // Most items find credit: its own type costs no allocation where one waits, and little room where none does.
 #[must_use = "an item is not sent unless awaited"]
 pub struct Sending<'a, T> {
@@ -171,6 +175,35 @@ impl<T> fmt::Debug for Sink<T> {
 /// Gives items, then ends; or gives one last error and ends: what the producer failed with, `unknown_outcome` if it
 /// died, `timeout` at the deadline, `cancelled` with the parent's call. The last two refuse what the producer sends from
 /// then on; what it sent before is still given.
+///
+/// ```
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Message, Sink, StreamHandler, protocol};
+/// # use futures_util::{StreamExt, TryStreamExt};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.up", stream = u32)]
+/// # struct CountUp;
+/// # protocol!(CounterProtocol: ; stream CountUp);
+/// # struct Counter;
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl StreamHandler<CountUp> for Counter {
+/// #     async fn handle(&mut self, _: CountUp, sink: Sink<u32>, _cx: &mut Cx<Self>) -> Result<()> {
+/// #         for number in 1.. {
+/// #             sink.send(number).await?;
+/// #         }
+/// #         Ok(())
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let counter = system.spawn("counter", || Counter).await?;
+/// let mut numbers = counter.stream(CountUp).open(); // It counts without end.
+/// assert_eq!(numbers.try_next().await?, Some(1));
+/// drop(numbers); // The producer's next `send` answers `cancelled`.
+/// let first: Vec<u32> = counter.stream(CountUp).open().take(3).try_collect().await?;
+/// assert_eq!(first, [1, 2, 3]);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[must_use = "a stream does nothing unless polled"]
 pub struct ReplyStream<T> {
     items: Reader<T>,

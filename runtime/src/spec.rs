@@ -24,6 +24,8 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// When an ended child is built anew.
+///
+/// See [`Spec`] for an example and [the guide](crate::guide::supervision) for what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restart {
@@ -37,6 +39,8 @@ pub enum Restart {
 }
 
 /// Whom the failure of one child takes along, as in OTP. Temporary ones are only stopped.
+///
+/// See [`Spec`] for an example and [the guide](crate::guide::supervision) for what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
@@ -50,6 +54,8 @@ pub enum Strategy {
 }
 
 /// What happens when the restarts of a child are used up.
+///
+/// See [`Spec`] for an example and [the guide](crate::guide::supervision) for what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnExhausted {
     /// The supervisor fails in turn.
@@ -132,6 +138,8 @@ pub struct Spec<P> {
 }
 
 /// A [`Spec`] as a supervisor calls it.
+///
+/// See [`Spec`] for an example.
 pub type ChildSpec<P> = Spec<P>;
 
 impl<P: Protocol> Spec<P> {

@@ -19,6 +19,8 @@ use crate::{task, time};
 pub const TIMERS_MAX: usize = 4096;
 
 /// Names a timer of the living incarnation.
+///
+/// See [`Cx::after`](crate::Cx::after) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimerKey(u64);
 

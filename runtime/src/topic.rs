@@ -14,6 +14,19 @@ use crate::group::Groups;
 /// The first subscriber fixes the message type of a topic until its last one leaves. Delivery is a plain call in the
 /// publisher's task, in the order of subscription: what the subscriber gives must not wait (a `try_tell`), so a slow
 /// subscriber loses messages by its own lane's policy and never stops the publisher or the others.
+///
+/// ```
+/// use beluga_runtime::Topics;
+///
+/// let (topics, (sender, received)) = (Topics::new(), std::sync::mpsc::channel());
+/// topics.subscribe("prices", 1, move |price: u32| Ok(sender.send(price).unwrap()))?;
+/// assert_eq!(topics.publish("prices", &7_u32)?.delivered, 1);
+/// assert_eq!(received.recv(), Ok(7));
+/// assert!(topics.publish("prices", &"seven").is_err(), "the first subscriber fixes the type");
+/// # Ok::<(), beluga_core::Error>(())
+/// ```
+///
+/// Actors subscribe with [`System::subscribe`](crate::System::subscribe).
 pub struct Topics<K> {
     subscribers: Groups<K, Subscription>,
 }
@@ -28,6 +41,8 @@ struct Subscription {
 type Deliver = dyn Fn(&dyn Any) -> Result<()> + Send + Sync;
 
 /// How a message was taken.
+///
+/// See [`Topics`] and [`System::publish`](crate::System::publish) for examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Published {
     /// Subscribers that took it.

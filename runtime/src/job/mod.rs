@@ -32,6 +32,8 @@ pub(crate) use table::{JobRecord, Jobs};
 pub const JOBS_MAX: usize = 16_384;
 
 /// What a job's future is built with: its own context, and the power to start jobs below it.
+///
+/// See [`Job`] for an example.
 #[derive(Debug)]
 pub struct JobCx {
     name: Arc<str>,
@@ -84,6 +86,36 @@ impl JobCx {
 ///
 /// Besides what the job itself answers: `internal` with the key `panic` if it panicked, `cancelled` if its context
 /// was cancelled, `unknown_outcome` if it was killed. Cancel safe.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, JobCx, Message, protocol, time};
+/// # #[derive(Message)]
+/// # #[message(name = "sum.of", reply = u64)]
+/// # struct Sum(Vec<u64>);
+/// # protocol!(SumProtocol: Sum);
+/// # struct Sums;
+/// # impl Actor for Sums { type Protocol = SumProtocol; const KIND: &'static str = "sums"; }
+/// impl Handler<Sum> for Sums {
+///     async fn handle(&mut self, Sum(numbers): Sum, cx: &mut Cx<Self>) -> Result<u64> {
+///         let sum = cx.job("sum", "all", cx.context(), |job: JobCx| async move {
+///             let (left, right) = numbers.split_at(numbers.len() / 2);
+///             // A job may start jobs; they end with it.
+///             let (left, right) = (left.to_vec(), right.to_vec());
+///             let left = job.job("sum", "left", job.context(), |_| async move { Ok(left.iter().sum::<u64>()) });
+///             Ok(left.await? + right.iter().sum::<u64>())
+///         });
+///         sum.await
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let sums = system.spawn("sums", || Sums).await?;
+/// assert_eq!(sums.ask(Sum(vec![1, 2, 3, 4])).await?, 10);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[must_use = "awaiting a job tells how it ended; drop it to detach"]
 pub struct Job<T> {
     name: Arc<str>,

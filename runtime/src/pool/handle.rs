@@ -35,6 +35,8 @@ struct Parts<P> {
 }
 
 /// A pool as it is at one moment.
+///
+/// See [`Pool::status`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PoolStatus {
     /// Which worker gets a message.
@@ -48,6 +50,8 @@ pub struct PoolStatus {
 }
 
 /// A worker of a pool as it is at one moment.
+///
+/// See [`Pool::status`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WorkerStatus {
     /// The path of its actor.
@@ -74,6 +78,33 @@ impl<P: Protocol> Pool<P> {
     }
 
     /// Returns the pool as it is now. Costs a look at each worker.
+    ///
+    /// ```
+    /// # use beluga_runtime::{PoolSpec, Phase, Routing, Spec};
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+    /// # #[derive(Message)]
+    /// # #[message(name = "counter.add", reply = u64)]
+    /// # struct Add(u64);
+    /// # protocol!(CounterProtocol: Add);
+    /// # #[derive(Default)]
+    /// # struct Counter { total: u64 }
+    /// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+    /// # impl Handler<Add> for Counter {
+    /// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+    /// #         self.total += n;
+    /// #         Ok(self.total)
+    /// #     }
+    /// # }
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// let pool = system.spawn_pool(PoolSpec::new("counters", 2, Spec::new("counter", Counter::default))).await?;
+    /// pool.ask(Add(1)).await?;
+    /// let status = pool.status();
+    /// assert_eq!((status.routing, status.waiting, status.handed), (Routing::Queuer, 0, 1));
+    /// assert!(status.workers.iter().all(|worker| worker.state == Phase::Running && !worker.leaving));
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         self.parts.crew.status()

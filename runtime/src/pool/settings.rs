@@ -17,6 +17,8 @@ use super::keys::{Keys, PoolKey};
 pub const WORKERS_MAX: usize = 1024;
 
 /// Which worker gets a message.
+///
+/// See [`PoolSpec`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -38,6 +40,31 @@ pub enum Routing {
 }
 
 /// The size of a pool as data, for what is configured rather than written.
+///
+/// ```
+/// # use beluga_runtime::{PoolSettings, PoolSpec, Spec};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |system| async move {
+/// let settings = PoolSettings { workers: 2, queue: 100, ..PoolSettings::default() };
+/// let pool = system.spawn_pool(PoolSpec::sized("counters", settings, Spec::new("counter", Counter::default))).await?;
+/// assert_eq!(pool.workers(), 2);
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolSettings {
     /// How many workers there are, 1 to [`WORKERS_MAX`]. Default: 4.

@@ -11,6 +11,8 @@ use crate::call::NEVER_NS;
 use crate::waits::Waiting;
 
 /// An ask that waits for its answer.
+///
+/// See [`System::asks`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AskInFlight {
     /// The actor whose handler or job asks; `None` for code outside of actors.
@@ -32,6 +34,8 @@ pub struct AskInFlight {
 /// A circle of handlers that each await the answer of the next: none of them goes on until one ask ends in its time-out.
 ///
 /// The first ask stands first, and the last one asks the actor of the first.
+///
+/// See [`System::deadlocks`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deadlock {
     /// The asks, each made by the actor that the one before it asked.
@@ -40,6 +44,37 @@ pub struct Deadlock {
 
 impl System {
     /// Returns the asks that wait for their answers, the oldest first.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol, task, time};
+    /// # #[derive(Message)]
+    /// # #[message(name = "mirror.look")]
+    /// # struct Look;
+    /// # protocol!(MirrorProtocol: Look);
+    /// # struct Mirror;
+    /// # impl Actor for Mirror { type Protocol = MirrorProtocol; const KIND: &'static str = "mirror"; }
+    /// impl Handler<Look> for Mirror {
+    ///     async fn handle(&mut self, _: Look, cx: &mut Cx<Self>) -> Result<()> {
+    ///         // A mistake: it takes the next message only when this one is handled.
+    ///         cx.myself().ask(Look).with_context(cx.context()).await
+    ///     }
+    /// }
+    ///
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// let mirror = system.spawn("mirror", || Mirror).await?;
+    /// let looking = task::spawn("look", mirror.ask(Look).within(Duration::from_secs(5)).into_future());
+    /// time::sleep(Duration::from_secs(1)).await;
+    /// let asks = system.asks();
+    /// let find = |in_handler| asks.iter().find(|ask| ask.in_handler == in_handler).unwrap();
+    /// let (inner, outer) = (find(true), find(false));
+    /// assert_eq!((inner.from.as_deref(), &*inner.to), (Some("mirror"), "mirror"));
+    /// assert_eq!((outer.from.as_deref(), outer.remaining), (None, Some(Duration::from_secs(4))));
+    /// assert!(looking.await?.is_err());
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn asks(&self) -> Vec<AskInFlight> {
         let waits = self.ground().waits.list();
@@ -53,6 +88,34 @@ impl System {
     /// Returns the circles of handlers that await each other. An actor that asks itself is one of one.
     ///
     /// A handler that gives up by itself, because it awaits the ask beside something else, shows until it does.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol, task, time};
+    /// # #[derive(Message)]
+    /// # #[message(name = "mirror.look")]
+    /// # struct Look;
+    /// # protocol!(MirrorProtocol: Look);
+    /// # struct Mirror;
+    /// # impl Actor for Mirror { type Protocol = MirrorProtocol; const KIND: &'static str = "mirror"; }
+    /// impl Handler<Look> for Mirror {
+    ///     async fn handle(&mut self, _: Look, cx: &mut Cx<Self>) -> Result<()> {
+    ///         // A mistake: it takes the next message only when this one is handled.
+    ///         cx.myself().ask(Look).with_context(cx.context()).await
+    ///     }
+    /// }
+    ///
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// let mirror = system.spawn("mirror", || Mirror).await?;
+    /// let looking = task::spawn("look", mirror.ask(Look).within(Duration::from_secs(5)).into_future());
+    /// time::sleep(Duration::from_secs(1)).await;
+    /// let circle = &system.deadlocks()[0].asks;
+    /// assert_eq!((circle[0].from.as_deref(), &*circle[0].to, circle[0].message), (Some("mirror"), "mirror", "mirror.look"));
+    /// assert!(looking.await?.is_err(), "the time-out ends it");
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn deadlocks(&self) -> Vec<Deadlock> {
         self.keyed_deadlocks().into_iter().map(|(_, deadlock)| deadlock).collect()

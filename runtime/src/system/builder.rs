@@ -21,6 +21,17 @@ pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 
 /// Describes a system.
+///
+/// ```
+/// use std::time::Duration;
+/// use beluga_runtime::System;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let system = System::builder("orders").seed(7).ask_timeout(Duration::from_secs(5)).build()?;
+/// assert_eq!((system.name(), system.random().seed()), ("orders", 7));
+/// # system.shutdown_gracefully().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct SystemBuilder {

@@ -13,6 +13,35 @@ use crate::topic::Published;
 impl System {
     /// Makes an actor a member of a group; false if it was one already.
     ///
+    /// ```
+    /// # use beluga_runtime::Ref;
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+    /// # #[derive(Message, Clone)]
+    /// # #[message(name = "counter.add", reply = u64)]
+    /// # struct Add(u64);
+    /// # protocol!(CounterProtocol: Add);
+    /// # #[derive(Default)]
+    /// # struct Counter { total: u64 }
+    /// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+    /// # impl Handler<Add> for Counter {
+    /// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+    /// #         self.total += n;
+    /// #         Ok(self.total)
+    /// #     }
+    /// # }
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// for name in ["a", "b"] {
+    ///     system.join("counters", &system.spawn(name, Counter::default).await?)?;
+    /// }
+    /// let told = system.broadcast::<CounterProtocol, _>("counters", &Add(2));
+    /// assert_eq!((told.delivered, told.refused), (2, 0));
+    /// let members: Vec<Ref<CounterProtocol>> = system.members("counters");
+    /// assert_eq!(members[1].ask(Add(0)).await?, 2);
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `invalid_input` for a malformed name, `overloaded` if a bound is hit, `unavailable` for a virtual actor that is
     /// not active, `not_sent` for an actor that is gone.
@@ -76,6 +105,26 @@ impl System {
     }
 
     /// Gives a clone of the message to every subscriber of a topic. Waits for nobody.
+    ///
+    /// ```
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+    /// # #[derive(Message, Clone)]
+    /// # #[message(name = "shop.price", reply = u64)]
+    /// # struct Price(u64);
+    /// # protocol!(ShopProtocol: Price);
+    /// # struct Shop;
+    /// # impl Actor for Shop { type Protocol = ShopProtocol; const KIND: &'static str = "shop"; }
+    /// # impl Handler<Price> for Shop {
+    /// #     async fn handle(&mut self, Price(n): Price, _cx: &mut Cx<Self>) -> Result<u64> { Ok(n) }
+    /// # }
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// let shop = system.spawn("shop", || Shop).await?;
+    /// assert!(system.subscribe::<_, Price>("prices", &shop)?);
+    /// assert_eq!(system.publish("prices", &Price(7))?.delivered, 1);
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `conflict` if the topic carries another message type.

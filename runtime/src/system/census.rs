@@ -17,6 +17,8 @@ use crate::slot::{Phase, Slot};
 const GATED_NAMED_MAX: usize = 64;
 
 /// A system in numbers.
+///
+/// See [`System::census`] for an example.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Census {
     /// Actors by kind.
@@ -34,6 +36,8 @@ pub struct Census {
 }
 
 /// The actors of one kind.
+///
+/// See [`System::census`] for an example.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct KindCensus {
     /// How many there are.
@@ -46,6 +50,32 @@ pub struct KindCensus {
 
 impl System {
     /// Counts the tree as it is now. Each actor is read on its own, so the whole is no consistent cut.
+    ///
+    /// ```
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+    /// # #[derive(Message)]
+    /// # #[message(name = "counter.add", reply = u64)]
+    /// # struct Add(u64);
+    /// # protocol!(CounterProtocol: Add);
+    /// # #[derive(Default)]
+    /// # struct Counter { total: u64 }
+    /// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+    /// # impl Handler<Add> for Counter {
+    /// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+    /// #         self.total += n;
+    /// #         Ok(self.total)
+    /// #     }
+    /// # }
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// for name in ["a", "b"] {
+    ///     system.spawn(name, Counter::default).await?;
+    /// }
+    /// let census = system.census()?;
+    /// assert_eq!((census.actors["counter"].live, census.actors["counter"].restarts), (2, 0));
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `unavailable` once the system was shut down.

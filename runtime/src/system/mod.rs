@@ -43,6 +43,35 @@ pub use snapshot::{BreakerNode, LaneDepths, TreeBounds, TreeNode};
 /// A system of actors. A clone is the same system.
 ///
 /// See [`Actor`] for an example. It ends by [`shutdown`](Self::shutdown), not by being dropped.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::System;
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let system = System::builder("counting").build()?;
+/// let counter = system.spawn("counter", Counter::default).await?;
+/// assert_eq!(counter.ask(Add(3)).await?, 3);
+/// assert!(system.get::<CounterProtocol>("counter").is_some() && !system.is_down());
+/// system.shutdown(Duration::from_secs(5)).await?;
+/// assert!(system.is_down() && counter.is_gone());
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct System {
     ground: Arc<Ground>,

@@ -17,6 +17,8 @@ use crate::slot::{Phase, Slot};
 use crate::time;
 
 /// How many messages wait in each lane.
+///
+/// See [`System::snapshot`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct LaneDepths {
     /// The control lane.
@@ -30,6 +32,8 @@ pub struct LaneDepths {
 }
 
 /// A circuit breaker as the tree shows it.
+///
+/// See [`System::snapshot`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BreakerNode {
     /// What it does with the next call.
@@ -41,6 +45,8 @@ pub struct BreakerNode {
 }
 
 /// One actor or job of the tree.
+///
+/// See [`System::snapshot`] for an example.
 #[derive(Debug, Clone, Serialize)]
 pub struct TreeNode {
     /// The number of the slot; 0 for a job.
@@ -128,6 +134,37 @@ impl TreeNode {
 impl System {
     /// Returns the tree as it is now. Each actor is read on its own, so the whole is no consistent cut. Nothing waits
     /// for an actor: a stuck one shows like any other.
+    ///
+    /// ```
+    /// # use beluga_runtime::{Phase, testkit, time};
+    /// # use beluga_core::Result;
+    /// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+    /// # #[derive(Message)]
+    /// # #[message(name = "counter.add", reply = u64)]
+    /// # struct Add(u64);
+    /// # protocol!(CounterProtocol: Add);
+    /// # #[derive(Default)]
+    /// # struct Counter { total: u64 }
+    /// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+    /// # impl Handler<Add> for Counter {
+    /// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+    /// #         self.total += n;
+    /// #         Ok(self.total)
+    /// #     }
+    /// # }
+    /// # beluga_runtime::testkit::run(1, |system| async move {
+    /// let counter = system.spawn("counter", Counter::default).await?;
+    /// counter.ask(Add(1)).await?;
+    /// testkit::pause(&system, "counter");
+    /// counter.tell(Add(1)).await?;
+    /// let tree = system.snapshot()?;
+    /// let node = tree.find("counter").unwrap();
+    /// assert_eq!((node.kind.as_str(), node.state, node.supervisor.as_deref()), ("counter", Phase::Running, Some("test")));
+    /// assert_eq!((node.handled, node.lanes.normal, node.restarts), (1, 1, 0));
+    /// testkit::resume(&system, "counter");
+    /// # system.shutdown_gracefully().await
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `unavailable` once the system was shut down.
