@@ -10,6 +10,8 @@ use super::{Content, SharedService};
 use crate::time;
 
 /// Counts the calls in flight, waiting ones included, and admits at most `max`.
+///
+/// See [`admission`](admission()) for an example.
 #[derive(Debug)]
 pub struct Admission {
     max: usize,
@@ -33,6 +35,27 @@ impl Admission {
 /// Admits a call if it is still wanted and the bound allows it.
 ///
 /// Errors: `overloaded` at the bound; `cancelled`, `timeout` or `overloaded` (a circle) of a call that is not wanted.
+///
+/// ```
+/// # use beluga_runtime::service::{Admission, admission};
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let bound = Admission::new(1);
+/// let service = admission(service_fn(|(), _| one(async { Ok(Word("hello")) })), bound.clone());
+/// let mut held = service.call((), CallContext::new());
+/// # use futures_util::StreamExt;
+/// held.next().await; // Its answer has begun.
+/// assert_eq!(bound.in_flight(), 1);
+/// let refused = first(service.call((), CallContext::new())).await;
+/// assert_eq!(refused.err().map(|error| error.code()), Some(Code::Overloaded));
+/// drop(held);
+/// assert!(first(service.call((), CallContext::new())).await.is_ok());
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn admission<Req, Item>(inner: SharedService<Req, Item>, admission: Arc<Admission>) -> SharedService<Req, Item>
 where
     Req: Send + Unpin + 'static,

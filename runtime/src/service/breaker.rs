@@ -15,6 +15,24 @@ use crate::time;
 /// call itself was cancelled or its deadline had passed: that is the caller's haste. A dropped stream is not counted.
 ///
 /// Errors: `circuit_open`, with the time until the next probe.
+///
+/// ```
+/// # use beluga_runtime::service::breaker;
+/// # use beluga_runtime::{Breaker, BreakerConfig};
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let guard = Breaker::new("groq", BreakerConfig { max_failures: 1, ..BreakerConfig::default() });
+/// let broken = service_fn(|(), _| one(async { Err::<Word, _>(Error::provider_unavailable("down")) }));
+/// let service = breaker(broken, guard);
+/// let code = async || first(service.call((), CallContext::new())).await.err().map(|error| error.code());
+/// assert_eq!(code().await, Some(Code::ProviderUnavailable));
+/// assert_eq!(code().await, Some(Code::CircuitOpen), "it is not asked any more");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn breaker<Req, Item>(inner: SharedService<Req, Item>, breaker: Arc<Breaker>) -> SharedService<Req, Item>
 where
     Req: Send + Unpin + 'static,

@@ -12,6 +12,8 @@ use super::{Content, SharedService};
 use crate::time;
 
 /// A fair queue before `max` places, with at most `waiting_max` callers in it.
+///
+/// See [`concurrency`](concurrency()) for an example.
 pub struct Concurrency {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -48,6 +50,28 @@ impl fmt::Debug for Concurrency {
 /// Runs calls as places become free. The place is held until the stream ends or is dropped.
 ///
 /// Errors: `overloaded` if too many wait already, `timeout` or `cancelled` if the call ends while it waits.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::service::{Concurrency, concurrency};
+/// # use beluga_runtime::time;
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let slow = service_fn(|(), _| one(async {
+///     time::sleep(Duration::from_secs(1)).await;
+///     Ok(Word("done"))
+/// }));
+/// let service = concurrency(slow, Concurrency::new(2, 100));
+/// let started = time::now();
+/// let calls = (0..6).map(|_| first(service.call((), CallContext::new())));
+/// assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
+/// assert_eq!(time::now() - started, Duration::from_secs(3), "two at a time");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn concurrency<Req, Item>(inner: SharedService<Req, Item>, limit: Arc<Concurrency>) -> SharedService<Req, Item>
 where
     Req: Send + Unpin + 'static,

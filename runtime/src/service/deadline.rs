@@ -18,6 +18,22 @@ use crate::time::{self, Sleep};
 /// The time runs from the call, not from the first poll. The inner stream is dropped before the error is given.
 ///
 /// Errors: `timeout`, `cancelled`, and `overloaded` for a call that runs in a circle.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::service::deadline;
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let hanging = service_fn(|(), _| one(std::future::pending::<Result<Word>>()));
+/// let service = deadline(hanging, Some(Duration::from_secs(5)));
+/// let error = first(service.call((), CallContext::new())).await.err().unwrap();
+/// assert_eq!(error.code(), Code::Timeout);
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn deadline<Req, Item>(inner: SharedService<Req, Item>, total: Option<Duration>) -> SharedService<Req, Item>
 where
     Req: Send + Unpin + 'static,

@@ -13,6 +13,8 @@ use crate::telemetry::{log_ids, request_id};
 use crate::time;
 
 /// A service and the name under which logs and errors speak of it.
+///
+/// See [`fallback`](fallback()) for an example.
 pub struct Named<Req, Item> {
     /// The name.
     pub name: Arc<str>,
@@ -45,6 +47,21 @@ impl<Req, Item> std::fmt::Debug for Named<Req, Item> {
 /// error that another service may not have: one that is retryable, or was until its tries were used up, `circuit_open`
 /// or `unavailable`. Each step is logged with both names. The error of the last service carries the key
 /// `fell_back_from` with the names before it.
+///
+/// ```
+/// # use beluga_runtime::service::{Named, fallback};
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let broken = service_fn(|(), _| one(async { Err::<Word, _>(Error::provider_unavailable("down")) }));
+/// let healthy = service_fn(|(), _| one(async { Ok(Word("hello")) }));
+/// let service = fallback(Named::new("first", broken), vec![Named::new("second", healthy)]);
+/// assert_eq!(first(service.call((), CallContext::new())).await?.0, "hello");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn fallback<Req, Item>(first: Named<Req, Item>, others: Vec<Named<Req, Item>>) -> SharedService<Req, Item>
 where
     Req: Clone + Send + Sync + Unpin + 'static,

@@ -44,6 +44,8 @@ impl<T> fmt::Debug for Layer<T> {
 }
 
 /// Puts layers round `inner`; the first becomes the outermost, which sees a call first and its outcome last.
+///
+/// See [`Layer`] for an example.
 #[must_use]
 pub fn layered<T>(inner: T, layers: &[Layer<T>]) -> T {
     layers.iter().rev().fold(inner, |inner, layer| layer.wrap(inner))

@@ -16,6 +16,19 @@ use crate::time;
 /// Logs every call under a name: failures as `warn`, everything else as `debug`. Never content.
 ///
 /// A stream that is dropped before its end is logged with the outcome `dropped`.
+///
+/// ```
+/// # use beluga_runtime::service::log;
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let service = log(service_fn(|(), _| one(async { Ok(Word("hello")) })), "greeter");
+/// assert_eq!(first(service.call((), CallContext::new())).await?.0, "hello", "and one line at `debug`");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn log<Req, Item>(inner: SharedService<Req, Item>, name: impl Into<Arc<str>>) -> SharedService<Req, Item>
 where
     Req: Send + 'static,

@@ -50,6 +50,8 @@ pub use timeout::{TimeoutConfig, timeout};
 pub use trace::{Observe, trace};
 
 /// Something that answers requests with a stream. A call with one answer is a stream of one item ([`one`], [`first`]).
+///
+/// See [`service_fn`] for an example.
 pub trait Service<Req>: Send + Sync + 'static {
     /// One item of the answer.
     type Item: Content + Send + 'static;
@@ -59,6 +61,8 @@ pub trait Service<Req>: Send + Sync + 'static {
 }
 
 /// A service as layers hold it.
+///
+/// See [`service_fn`] for an example.
 pub type SharedService<Req, Item> = Arc<dyn Service<Req, Item = Item>>;
 
 impl<Req, S: Service<Req> + ?Sized> Service<Req> for Arc<S> {
@@ -70,6 +74,20 @@ impl<Req, S: Service<Req> + ?Sized> Service<Req> for Arc<S> {
 }
 
 /// Makes a service of a function.
+///
+/// ```
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let greeter: SharedService<&'static str, Word> = service_fn(|name, context: CallContext| {
+///     one(async move { if context.is_cancelled() { Err(Error::cancelled("left")) } else { Ok(Word(name)) } })
+/// });
+/// assert_eq!(first(greeter.call("ann", CallContext::new())).await?.0, "ann");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn service_fn<Req, Item, F>(call: F) -> SharedService<Req, Item>
 where
     Item: Content + Send + 'static,
@@ -94,6 +112,8 @@ where
 }
 
 /// Makes the stream of a call that has one answer.
+///
+/// See [`service_fn`] for an example.
 pub fn one<T: Send + 'static>(
     answer: impl Future<Output = Result<T>> + Send + 'static,
 ) -> BoxStream<'static, Result<T>> {
@@ -101,6 +121,8 @@ pub fn one<T: Send + 'static>(
 }
 
 /// Waits for the one answer of a call.
+///
+/// See [`service_fn`] for an example.
 ///
 /// # Errors
 /// The stream's error; `provider_unavailable` if it ended without an item.

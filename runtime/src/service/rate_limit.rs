@@ -20,6 +20,8 @@ use crate::time;
 const ESTIMATE_GAIN: f64 = 0.2;
 
 /// The limits of one credential, or of one tenant.
+///
+/// See [`rate_limit`](rate_limit()) for an example.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RateLimitConfig {
     /// Requests per minute; `None` is no limit.
@@ -55,6 +57,8 @@ impl Default for RateLimitConfig {
 /// A bucket holds one minute's worth and refills evenly, as the vendors' own do. A call takes its place when it comes,
 /// so the order of arrival is kept. Tokens are reserved by the running mean of earlier calls and settled by what the
 /// call really used; a call above the limit leaves a debt that the following ones wait for, it never waits for ever.
+///
+/// See [`rate_limit`](rate_limit()) for an example.
 pub struct RateLimiter {
     config: RateLimitConfig,
     state: Mutex<State>,
@@ -180,6 +184,26 @@ impl State {
 /// A `rate_limit` error from inside starts a pause for all calls. Tokens are settled when the stream ends or is dropped.
 ///
 /// Errors: `rate_limit`, with the time until there is room, if a call would wait too long or too many wait.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::service::{RateLimitConfig, RateLimiter, rate_limit};
+/// # use beluga_runtime::time;
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let limits = RateLimitConfig { requests_per_minute: Some(60), ..RateLimitConfig::default() };
+/// let service = rate_limit(service_fn(|(), _| one(async { Ok(Word("hello")) })), RateLimiter::new(limits));
+/// let started = time::now();
+/// for _ in 0..62 {
+///     first(service.call((), CallContext::new())).await?;
+/// }
+/// assert_eq!((time::now() - started).as_secs(), 2, "a minute's worth at once, then one a second");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn rate_limit<Req, Item>(inner: SharedService<Req, Item>, limiter: Arc<RateLimiter>) -> SharedService<Req, Item>
 where
     Req: Send + Unpin + 'static,

@@ -17,6 +17,8 @@ use crate::telemetry::{log_ids, request_id};
 use crate::time::{self, Sleep};
 
 /// How often, after which errors and after which waits a call is tried again.
+///
+/// See [`retry`](retry()) for an example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryConfig {
     /// Tries in all, the first included; 0 counts as 1.
@@ -72,6 +74,26 @@ impl RetryConfig {
 ///
 /// A `Retry-After` is the least wait. An error that is given up is marked exhausted, so that no outer layer tries it
 /// again, and carries the key `tries`. Other errors pass unchanged.
+///
+/// ```
+/// # use std::sync::atomic::{AtomicU32, Ordering};
+/// # use beluga_runtime::service::{RetryConfig, retry};
+/// # use beluga_runtime::SystemRandom;
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let tries = AtomicU32::new(0);
+/// let flaky = service_fn(move |(), _| {
+///     let number = tries.fetch_add(1, Ordering::Relaxed) + 1;
+///     one(async move { if number < 3 { Err(Error::timeout("no answer in time")) } else { Ok(Word("hello")) } })
+/// });
+/// let service = retry(flaky, RetryConfig { attempts: 3, ..RetryConfig::default() }, SystemRandom::seeded(1));
+/// assert_eq!(first(service.call((), CallContext::new())).await?.0, "hello");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn retry<Req, Item>(
     inner: SharedService<Req, Item>,
     config: RetryConfig,

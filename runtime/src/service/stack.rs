@@ -19,6 +19,30 @@ use crate::breaker::Breaker;
 use crate::random::SystemRandom;
 
 /// The layers before one provider. `None` stacks nothing.
+///
+/// ```
+/// # use beluga_runtime::service::{Admission, ProviderStack, RetryConfig, TimeoutConfig};
+/// # use beluga_runtime::{Breaker, BreakerConfig, SystemRandom};
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let breaker = Breaker::new("vendor", BreakerConfig::default()); // Made by the supervisor, so it survives restarts.
+/// let stack = ProviderStack {
+///     admission: Some(Admission::new(100)),
+///     retry: Some(RetryConfig { attempts: 3, ..RetryConfig::default() }),
+///     breaker: Some(breaker.clone()),
+///     timeout: Some(TimeoutConfig::default()),
+///     ..ProviderStack::default()
+/// };
+/// let broken = service_fn(|(), _| one(async { Err::<Word, _>(Error::provider_unavailable("down")) }));
+/// let service = stack.stack(broken, &SystemRandom::seeded(1));
+/// let error = first(service.call((), CallContext::new())).await.err().unwrap();
+/// assert_eq!((error.get("tries"), breaker.status().failures), (Some("3"), 3), "one permit for each try");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub struct ProviderStack<Req, Item> {
     /// The bound of calls in flight, waiting ones included.
     pub admission: Option<Arc<Admission>>,
@@ -105,6 +129,25 @@ impl<Req, Item> fmt::Debug for ProviderStack<Req, Item> {
 }
 
 /// The layers before all providers of a call.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::SystemRandom;
+/// # use beluga_runtime::service::{Named, RouterStack};
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let broken = service_fn(|(), _| one(async { Err::<Word, _>(Error::provider_unavailable("down")) }));
+/// let healthy = service_fn(|(), _| one(async { Ok(Word("hello")) }));
+/// let router = RouterStack { total: Some(Duration::from_secs(60)), ..RouterStack::default() };
+/// let fallbacks = vec![Named::new("second", healthy)];
+/// let service = router.stack(Named::new("first", broken), fallbacks, &SystemRandom::seeded(1));
+/// assert_eq!(first(service.call((), CallContext::new())).await?.0, "hello");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub struct RouterStack<Req, Item> {
     /// Records the call.
     pub observer: Option<Arc<dyn Observe<Req, Item>>>,

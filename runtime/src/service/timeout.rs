@@ -14,6 +14,8 @@ use super::{Content, Service, SharedService};
 use crate::time::{self, Sleep};
 
 /// The limits of one try; `None` is no limit.
+///
+/// See [`timeout`](timeout()) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutConfig {
     /// From the start to the first item of any kind.
@@ -43,6 +45,22 @@ impl TimeoutConfig {
 /// Ends a try that takes too long. The inner stream is dropped before the error is given.
 ///
 /// Errors: `timeout` with the keys `limit` (`first_item`, `gap` or `total`) and `limit_ms`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::service::{TimeoutConfig, timeout};
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let hanging = service_fn(|(), _| one(std::future::pending::<Result<Word>>()));
+/// let limits = TimeoutConfig { first_item: Some(Duration::from_secs(10)), ..TimeoutConfig::default() };
+/// let error = first(timeout(hanging, limits).call((), CallContext::new())).await.err().unwrap();
+/// assert_eq!((error.get("limit"), error.get("limit_ms")), (Some("first_item"), Some("10000")));
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn timeout<Req, Item>(inner: SharedService<Req, Item>, config: TimeoutConfig) -> SharedService<Req, Item>
 where
     Req: Send + 'static,

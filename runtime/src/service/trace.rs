@@ -16,6 +16,8 @@ use crate::telemetry::{Hop, HopGuard, Identity};
 use crate::time;
 
 /// Says what the span of a call is called and which attributes it has; called for sampled calls only.
+///
+/// See [`trace`](trace()) for an example.
 pub trait Observe<Req, Item>: Send + Sync + 'static {
     /// Opens the span with [`hop!`](crate::hop) and returns the context for the call within.
     fn open(&self, request: &Req, context: CallContext, identity: Identity) -> (CallContext, Hop);
@@ -28,6 +30,34 @@ pub trait Observe<Req, Item>: Send + Sync + 'static {
 /// not even an allocation.
 ///
 /// Stacked outside the retry it records the call, inside it each try.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use beluga_runtime::service::{Observe, trace};
+/// # use beluga_runtime::telemetry::{Hop, HopKind, Identity, Sampler};
+/// # use beluga_runtime::{SystemRandom, hop};
+/// # use beluga_core::{CallContext, Error};
+/// # use beluga_runtime::service::{Content, first, one, service_fn};
+/// # #[derive(Debug)]
+/// # struct Ids(u128);
+/// # impl Content for Ids {}
+/// struct Greetings;
+/// impl Observe<(), Ids> for Greetings {
+///     fn open(&self, _: &(), context: CallContext, identity: Identity) -> (CallContext, Hop) {
+///         hop!(context, identity, HopKind::Client, "greet")
+///     }
+/// }
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let random = SystemRandom::seeded(1);
+/// let greeter = service_fn(|(), context: CallContext| one(async move { Ok(Ids(context.trace().trace_id)) }));
+/// let service = trace(greeter, Arc::new(Greetings), random.fork());
+/// let root = Sampler::new(1.0).start(None, &random); // At the edge of the system.
+/// let seen = first(service.call((), root.apply(CallContext::new()))).await?;
+/// assert_eq!(seen.0, root.trace.trace_id, "the same trace within");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn trace<Req, Item>(
     inner: SharedService<Req, Item>,
     observer: Arc<dyn Observe<Req, Item>>,

@@ -16,6 +16,8 @@ use crate::time;
 pub const TENANTS_MAX: usize = 10_000;
 
 /// A [`RateLimiter`] per tenant, made when the tenant first calls.
+///
+/// See [`tenant_rate_limit`] for an example.
 pub struct TenantLimits {
     config: RateLimitConfig,
     tiers: BTreeMap<String, RateLimitConfig>,
@@ -100,6 +102,28 @@ impl fmt::Debug for TenantLimits {
 /// calls hold nothing that another tenant needs.
 ///
 /// Errors: as [`rate_limit`](super::rate_limit); `overloaded` if too many tenants call at once.
+///
+/// ```
+/// # use beluga_runtime::service::{RateLimitConfig, TenantLimits, tenant_rate_limit};
+/// # use beluga_core::TenantId;
+/// # use std::time::Duration;
+/// # use beluga_core::{CallContext, Code, Error, Result};
+/// # use beluga_runtime::service::{Content, SharedService, first, one, service_fn};
+/// # struct Word(&'static str);
+/// # impl Content for Word {}
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let one_a_minute =
+///     RateLimitConfig { requests_per_minute: Some(1), wait_max: Duration::ZERO, ..RateLimitConfig::default() };
+/// let greeter = service_fn(|(), _| one(async { Ok(Word("hello")) }));
+/// let service = tenant_rate_limit(greeter, TenantLimits::new(one_a_minute));
+/// let call = |tenant: &str| CallContext::new().with_tenant(TenantId::parse(tenant).unwrap());
+/// assert!(first(service.call((), call("ann"))).await.is_ok());
+/// let refused = first(service.call((), call("ann"))).await.err().unwrap();
+/// assert_eq!(refused.code(), Code::RateLimit);
+/// assert!(first(service.call((), call("ben"))).await.is_ok(), "another tenant does not notice");
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
 pub fn tenant_rate_limit<Req, Item>(
     inner: SharedService<Req, Item>,
     limits: Arc<TenantLimits>,
