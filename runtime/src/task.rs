@@ -25,6 +25,8 @@ pub const PANIC_TEXT_MAX_BYTES: usize = 1024;
 ///
 /// As a future it gives the task's output, `internal` with the key `panic` if it panicked, or `cancelled` if it was
 /// aborted. Cancel safe.
+///
+/// See [`spawn`] for an example.
 pub struct JoinHandle<T> {
     name: Cow<'static, str>,
     inner: tokio::task::JoinHandle<T>,
@@ -74,6 +76,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// A task that ends when this handle drops. A future like [`JoinHandle`].
+///
+/// See [`spawn`] for an example.
 #[derive(Debug)]
 pub struct AbortOnDrop<T>(JoinHandle<T>);
 
@@ -93,6 +97,21 @@ impl<T> Drop for AbortOnDrop<T> {
 
 /// Runs a future in the background.
 ///
+/// ```
+/// use beluga_runtime::task;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// assert_eq!(task::spawn("sum", async { 1 + 2 }).await?, 3);
+///
+/// let error = task::spawn("parser", async { if true { panic!("bad byte") } }).await.unwrap_err();
+/// assert_eq!((error.get("task"), error.get("panic")), (Some("parser"), Some("bad byte")));
+///
+/// let tied = task::spawn("idle", std::future::pending::<()>()).abort_on_drop();
+/// drop(tied); // And the task with it.
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside a tokio runtime.
 pub fn spawn<F>(name: impl Into<Cow<'static, str>>, future: F) -> JoinHandle<F::Output>
@@ -106,6 +125,16 @@ where
 ///
 /// Paused time does not jump while it runs.
 ///
+/// ```
+/// use beluga_runtime::task;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let digits = task::spawn_blocking("format", || 2_u64.pow(40).to_string().len());
+/// assert_eq!(digits.await?, 13);
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside a tokio runtime.
 pub fn spawn_blocking<T: Send + 'static>(
@@ -118,6 +147,18 @@ pub fn spawn_blocking<T: Send + 'static>(
 /// Starts an own OS thread for work that blocks for its whole life, such as a database writer.
 ///
 /// The current runtime, if any, is entered for the thread, so it sees the same (paused) time and may spawn.
+///
+/// ```
+/// use beluga_runtime::task;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let (answer, asked) = std::sync::mpsc::channel();
+/// let thread = task::spawn_thread("writer", move || answer.send(7).unwrap())?;
+/// assert_eq!(asked.recv().ok(), Some(7));
+/// thread.join().unwrap();
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// `internal` when the operating system refuses the thread.
@@ -137,6 +178,22 @@ pub fn spawn_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<s
 /// The waiter polls the future itself; only when the shield is dropped unfinished does the rest move to a task of its
 /// own. So a shield that is awaited to the end costs one allocation and no spawn. A panic reaches whoever polls.
 ///
+/// ```
+/// use std::time::Duration;
+/// use beluga_runtime::{task, time};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let (written, done) = tokio::sync::oneshot::channel();
+/// let write = task::shield(async move {
+///     time::sleep(Duration::from_secs(2)).await;
+///     written.send(()).ok();
+/// });
+/// assert!(time::timeout(Duration::from_secs(1), write).await.is_err(), "the waiter has left");
+/// assert_eq!(done.await, Ok(()), "the work has not");
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside a tokio runtime.
 pub fn shield<F>(future: F) -> Shield<F::Output>
@@ -147,6 +204,8 @@ where
 }
 
 /// The future of [`shield`].
+///
+/// See [`shield`] for an example.
 #[must_use = "a shield that drops at once only moves the work to the background"]
 pub struct Shield<T: Send + 'static> {
     future: Option<BoxFuture<'static, T>>,
@@ -188,6 +247,21 @@ impl<T: Send + 'static> fmt::Debug for Shield<T> {
 /// Paused time jumps to the next timer as soon as every task waits, so the reply would always lose against a time-out.
 /// While time is paused the guard parks a task on the blocking pool, which stops the jump; on a running clock it does
 /// nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use beluga_runtime::{task, time};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let (reply, answer) = tokio::sync::oneshot::channel();
+/// let outstanding = task::external(); // Without it paused time would jump to the time-out.
+/// task::spawn_thread("writer", move || reply.send("written").unwrap())?;
+/// let answer = time::timeout(Duration::from_secs(1), answer).await?;
+/// drop(outstanding);
+/// assert_eq!(answer, Ok("written"));
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[must_use]
 pub fn external() -> External {
     if !time::is_paused() {
@@ -202,12 +276,21 @@ pub fn external() -> External {
 }
 
 /// The guard of [`external`].
+///
+/// See [`external`] for an example.
 #[derive(Debug)]
 pub struct External {
     _parked: Option<mpsc::Sender<()>>,
 }
 
 /// Returns the text of a panic, at most [`PANIC_TEXT_MAX_BYTES`] of it.
+///
+/// ```
+/// use beluga_runtime::task::panic_text;
+///
+/// let payload = std::panic::catch_unwind(|| if true { panic!("bad byte {}", 7) }).unwrap_err();
+/// assert_eq!(panic_text(payload.as_ref()), "bad byte 7");
+/// ```
 #[must_use]
 pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload
@@ -220,6 +303,13 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> String {
 }
 
 /// Returns the error of work that panicked: `internal`, with the text under the key `panic`.
+///
+/// ```
+/// use beluga_runtime::task::panicked;
+///
+/// let error = panicked("parser", &"bad byte");
+/// assert_eq!((error.get("task"), error.get("panic")), (Some("parser"), Some("bad byte")));
+/// ```
 #[must_use]
 pub fn panicked(name: &str, payload: &(dyn Any + Send)) -> Error {
     Error::internal("panicked").with("task", name).with("panic", panic_text(payload))

@@ -22,18 +22,36 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(1);
 pub const SLEEP_MAX: Duration = Duration::from_secs(86_400 * 365 * 30);
 
 /// Returns the monotonic time, which tests may pause.
+///
+/// ```
+/// use std::time::Duration;
+/// use beluga_runtime::time;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let before = time::now();
+/// time::sleep(Duration::from_secs(3600)).await;
+/// assert_eq!(time::now() - before, Duration::from_secs(3600), "a test's paused time");
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[must_use]
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 /// Returns the calendar time, UTC. For people and records only: it may jump, and no decision hangs on it.
+///
+/// ```
+/// assert!(beluga_runtime::time::wall() > std::time::UNIX_EPOCH);
+/// ```
 #[must_use]
 pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
 /// Waits. Cancel safe; millisecond resolution, never early.
+///
+/// See [`now`] for an example.
 ///
 /// # Panics
 /// Outside a tokio runtime.
@@ -44,6 +62,19 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until an instant of [`now`]'s clock. Cancel safe; ready at once if it has passed.
 ///
+/// ```
+/// use std::time::Duration;
+/// use beluga_runtime::time;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let start = time::now();
+/// time::sleep_until(start + Duration::from_secs(5)).await;
+/// time::sleep_until(start).await; // It has passed.
+/// assert_eq!(time::now() - start, Duration::from_secs(5));
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside a tokio runtime.
 #[must_use = "a future does nothing unless polled"]
@@ -52,6 +83,19 @@ pub fn sleep_until(instant: Instant) -> Sleep {
 }
 
 /// Runs a future for at most `limit`, then drops it. As cancel safe as the future.
+///
+/// ```
+/// use std::time::Duration;
+/// use beluga_core::Code;
+/// use beluga_runtime::time;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// assert_eq!(time::timeout(Duration::from_secs(1), async { 7 }).await?, 7);
+/// let error = time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.unwrap_err();
+/// assert_eq!((error.code(), error.get("limit_ms")), (Code::Timeout, Some("1000")));
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// `timeout` names the limit.
@@ -65,6 +109,22 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
 /// Runs a future until the call's deadline or cancellation, whichever is first, then drops it.
 ///
 /// Cancellation is looked at before the future on every wake, the deadline after it.
+///
+/// ```
+/// use std::time::Duration;
+/// use beluga_core::{CallContext, Code};
+/// use beluga_runtime::time;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let call = CallContext::new().with_timeout(time::now(), Duration::from_secs(5));
+/// assert_eq!(time::within(&call, async { 7 }).await?, 7);
+/// let error = time::within(&call, std::future::pending::<()>()).await.unwrap_err();
+/// assert_eq!(error.code(), Code::Timeout);
+/// call.cancel_token().cancel();
+/// assert!(time::within(&call, async { 7 }).await.is_err());
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// `cancelled` or `timeout`.
@@ -81,6 +141,8 @@ pub fn within<F: Future>(context: &CallContext, future: F) -> Within<F> {
 // Futures of their own: an async function would keep room for what it is given twice.
 pin_project! {
     /// The future of [`timeout`].
+    ///
+    /// See [`timeout`] for an example.
     #[derive(Debug)]
     #[must_use = "a future does nothing unless polled"]
     pub struct Timeout<F> {
@@ -92,6 +154,8 @@ pin_project! {
 
 pin_project! {
     /// The future of [`within`].
+    ///
+    /// See [`within`] for an example.
     #[derive(Debug)]
     #[must_use = "a future does nothing unless polled"]
     pub struct Within<F> {
@@ -143,6 +207,19 @@ impl<F: Future> Future for Within<F> {
 
 /// Returns a ticker: first tick after one period, and a late tick delays the following ones (no bursts).
 ///
+/// ```
+/// use std::time::Duration;
+/// use beluga_runtime::time;
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let (start, mut ticks) = (time::now(), time::interval(Duration::from_secs(2)));
+/// ticks.tick().await;
+/// ticks.tick().await;
+/// assert_eq!(time::now() - start, Duration::from_secs(4));
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside a tokio runtime.
 #[must_use]
@@ -157,6 +234,13 @@ pub fn interval(period: Duration) -> Interval {
 ///
 /// Two readings with real time between them tell; no public call of tokio does. A multi-thread runtime cannot pause and
 /// is not read.
+///
+/// ```
+/// use beluga_runtime::{testkit, time};
+///
+/// assert!(!time::is_paused(), "there is no runtime");
+/// testkit::run(1, |_system| async { assert!(time::is_paused()) });
+/// ```
 #[must_use]
 pub fn is_paused() -> bool {
     let Ok(handle) = tokio::runtime::Handle::try_current() else { return false };

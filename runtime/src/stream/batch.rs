@@ -11,6 +11,8 @@ use crate::service::RetryConfig;
 use crate::time;
 
 /// How a batch is run.
+///
+/// See [`batch`](batch()) for an example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchConfig {
     /// How many inputs run at once; 0 counts as 1.
@@ -34,6 +36,23 @@ impl Default for BatchConfig {
 ///
 /// A failed input does not end the others. Once the context is cancelled or expired, the remaining inputs fail with
 /// that error and are not run.
+///
+/// ```
+/// use beluga_core::{CallContext, Error};
+/// use beluga_runtime::SystemRandom;
+/// use beluga_runtime::stream::{BatchConfig, batch, runnable_fn};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let half = runnable_fn(|n: u32, _| async move {
+///     if n % 2 == 0 { Ok(n / 2) } else { Err(Error::invalid_input("it is odd")) }
+/// });
+/// let config = BatchConfig { max_concurrency: 2, ..BatchConfig::default() };
+/// let halves = batch(&half, vec![2, 3, 4], &config, &CallContext::new(), &SystemRandom::seeded(1)).await;
+/// let halves: Vec<Option<u32>> = halves.into_iter().map(Result::ok).collect();
+/// assert_eq!(halves, [Some(1), None, Some(2)]);
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub async fn batch<In, Out>(
     runnable: &SharedRunnable<In, Out>,
     inputs: Vec<In>,

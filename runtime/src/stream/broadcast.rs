@@ -218,6 +218,8 @@ impl<T> fmt::Debug for Broadcast<T> {
 }
 
 /// What a reader of a broadcast hears.
+///
+/// See [`Broadcast`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard<T> {
     /// An item.
@@ -234,6 +236,8 @@ pub enum Heard<T> {
 /// Items that left the ring before a reader came for them: `missed` of them from number `first` on.
 ///
 /// What a reader receives and what it is told it missed are together what was sent.
+///
+/// See [`Broadcast`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Gap {
     /// The number of the first item missed.
@@ -245,6 +249,8 @@ pub struct Gap {
 /// A reader of a [`Broadcast`]: a stream of what it [hears](Heard), in order. Dropping it leaves nothing behind.
 ///
 /// It ends after the last item, or with the producer's error as the last one; with `unknown_outcome` if the producer died.
+///
+/// See [`Broadcast`] for an example.
 #[must_use = "a stream does nothing unless polled"]
 pub struct Subscription<T> {
     shared: Arc<Shared<T>>,

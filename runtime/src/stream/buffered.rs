@@ -18,6 +18,23 @@ use crate::task::{self, AbortOnDrop};
 /// Each free place is a credit: the source is not polled without one. Reading an item gives the credit back.
 /// Dropping the reader aborts the task, and with it the source. A panic of the source is the stream's last item.
 ///
+/// ```
+/// use std::time::Duration;
+/// use beluga_runtime::stream::buffered;
+/// use beluga_runtime::time;
+/// use futures_util::{StreamExt, TryStreamExt, stream};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let source = stream::iter((1..=5).map(Ok::<u32, beluga_core::Error>)).boxed();
+/// let (mut reader, control) = buffered(source, 2);
+/// time::sleep(Duration::from_secs(1)).await;
+/// assert_eq!(control.buffer_size(), 2, "it works ahead by as many as it has credit for");
+/// assert_eq!(reader.try_next().await?, Some(1));
+/// assert_eq!(reader.try_collect::<Vec<_>>().await?, [2, 3, 4, 5]);
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside a tokio runtime.
 #[must_use]
@@ -54,6 +71,8 @@ async fn produce<T>(
 }
 
 /// The reader's end of a buffered stream.
+///
+/// See [`buffered`](buffered()) for an example.
 pub struct Buffered<T> {
     received: mpsc::Receiver<Result<T>>,
     /// `None` once its end was seen.
@@ -83,6 +102,8 @@ impl<T> fmt::Debug for Buffered<T> {
 }
 
 /// Pauses and resumes the source of a buffered stream. Clones control the same stream.
+///
+/// See [`buffered`](buffered()) for an example.
 #[derive(Clone)]
 pub struct FlowControl(Arc<Flow>);
 

@@ -9,6 +9,18 @@ use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
 
 /// Changes every item. An error of the function ends the stream, as one of the source does.
+///
+/// ```
+/// use beluga_core::Error;
+/// use beluga_runtime::stream::{collect, map};
+/// use futures_util::{StreamExt, stream};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let numbers = stream::iter((1..=4).map(Ok::<u32, Error>)).boxed();
+/// assert_eq!(collect(map(numbers, |n| Ok(n * 10)), 100).await?, [10, 20, 30, 40]);
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub fn map<T, U>(
     source: BoxStream<'static, Result<T>>,
     mut change: impl FnMut(T) -> Result<U> + Send + 'static,
@@ -23,6 +35,18 @@ where
 /// Keeps the items that `keep` wants, and every error.
 ///
 /// After 128 items in a row that it does not want, others get the thread: a source that is always ready blocks nobody.
+///
+/// ```
+/// use beluga_core::Error;
+/// use beluga_runtime::stream::{collect, filter};
+/// use futures_util::{StreamExt, stream};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let numbers = stream::iter((1..=4).map(Ok::<u32, Error>)).boxed();
+/// assert_eq!(collect(filter(numbers, |n| n % 2 == 0), 100).await?, [2, 4]);
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub fn filter<T: Send + 'static>(
     source: BoxStream<'static, Result<T>>,
     keep: impl FnMut(&T) -> bool + Send + 'static,
@@ -34,6 +58,21 @@ pub fn filter<T: Send + 'static>(
 /// Merges streams in the order in which their items arrive. No stream can keep the others from being read.
 ///
 /// The merged stream ends when all have ended, or with the first error; then the others are dropped.
+///
+/// ```
+/// use beluga_core::Error;
+/// use beluga_runtime::stream::{collect, merge};
+/// use futures_util::{StreamExt, stream};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let ones = stream::iter([Ok::<u32, Error>(1), Ok(1)]).boxed();
+/// let twos = stream::iter([Ok(2), Ok(2)]).boxed();
+/// let mut both = collect(merge([ones, twos]), 100).await?;
+/// both.sort_unstable();
+/// assert_eq!(both, [1, 1, 2, 2]);
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub fn merge<T: Send + 'static>(
     sources: impl IntoIterator<Item = BoxStream<'static, Result<T>>>,
 ) -> BoxStream<'static, Result<T>> {
@@ -42,6 +81,19 @@ pub fn merge<T: Send + 'static>(
 }
 
 /// Reads a stream to its end.
+///
+/// ```
+/// use beluga_core::{Code, Error};
+/// use beluga_runtime::stream::collect;
+/// use futures_util::{StreamExt, stream};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let numbers = || stream::iter((1..=4).map(Ok::<u32, Error>)).boxed();
+/// assert_eq!(collect(numbers(), 4).await?, [1, 2, 3, 4]);
+/// assert_eq!(collect(numbers(), 3).await.unwrap_err().code(), Code::Overloaded);
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// The stream's error; `overloaded` if it has more than `max` items (the rest is not read).

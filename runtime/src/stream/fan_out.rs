@@ -18,6 +18,21 @@ pub const FAN_OUT_BUFFER: usize = 16;
 /// Readers pull: whoever needs an item polls the source, so there is no task and nothing to leak. A reader that is
 /// [`FAN_OUT_BUFFER`] items behind holds the others back until it reads on or is dropped. The source is dropped at its
 /// end, or with the last reader. Where nobody may be held back, a [`Broadcast`](super::Broadcast) is the choice.
+///
+/// ```
+/// use beluga_core::Error;
+/// use beluga_runtime::stream::{collect, fan_out};
+/// use futures_util::{StreamExt, stream};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let source = stream::iter((1..=3).map(Ok::<u32, Error>)).boxed();
+/// let mut readers = fan_out(source, 2).into_iter();
+/// let (one, other) = (readers.next().unwrap(), readers.next().unwrap());
+/// let (one, other) = tokio::try_join!(collect(one, 10), collect(other, 10))?;
+/// assert_eq!((one.as_slice(), other.as_slice()), (&[1, 2, 3][..], &[1, 2, 3][..]));
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub fn fan_out<T: Clone + Send + 'static>(
     source: BoxStream<'static, Result<T>>,
     readers: usize,

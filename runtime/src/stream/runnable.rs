@@ -12,6 +12,8 @@ use crate::service::one;
 pub const PARALLEL_MAX: usize = 64;
 
 /// A step from an input to an output. Cancelled by its context, and by dropping what it returned.
+///
+/// See [`runnable_fn`] for an example.
 pub trait Runnable<In>: Send + Sync + 'static {
     /// What it gives.
     type Out: Send + 'static;
@@ -26,6 +28,8 @@ pub trait Runnable<In>: Send + Sync + 'static {
 }
 
 /// A runnable as compositions hold it.
+///
+/// See [`runnable_fn`] for an example.
 pub type SharedRunnable<In, Out> = Arc<dyn Runnable<In, Out = Out>>;
 
 impl<In, R: Runnable<In> + ?Sized> Runnable<In> for Arc<R> {
@@ -78,6 +82,8 @@ where
 }
 
 /// Feeds the output of the first into the second. As a stream, only the second one streams.
+///
+/// See [`runnable_fn`] for an example.
 pub fn pipe<In, Middle, Out>(
     first: SharedRunnable<In, Middle>,
     second: SharedRunnable<Middle, Out>,
@@ -121,6 +127,8 @@ where
 }
 
 /// What all branches of [`parallel`] gave, in their order.
+///
+/// See [`parallel`] for an example.
 #[derive(Debug)]
 pub struct ParallelOutput<Out> {
     /// One result per branch.
@@ -148,6 +156,20 @@ impl<Out> ParallelOutput<Out> {
 ///
 /// A failed branch does not end the others: all results are given. As a stream it gives one output per branch as each
 /// ends, as a [`ParallelOutput`] of one result.
+///
+/// ```
+/// use beluga_core::{CallContext, Error};
+/// use beluga_runtime::stream::{Runnable, parallel, runnable_fn};
+///
+/// # beluga_runtime::testkit::run(1, |_system| async move {
+/// let double = runnable_fn(|n: u32, _| async move { Ok(n * 2) });
+/// let refuse = runnable_fn(|_: u32, _| async move { Err::<u32, _>(Error::invalid_input("no")) });
+/// let output = parallel(vec![double, refuse]).invoke(4, CallContext::new()).await?;
+/// assert_eq!(output.results[0].as_ref().ok(), Some(&8), "one that fails does not end the others");
+/// assert_eq!(output.first_error().map(Error::message), Some("no"));
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub fn parallel<In, Out>(branches: Vec<SharedRunnable<In, Out>>) -> SharedRunnable<In, ParallelOutput<Out>>
 where
     In: Clone + Send + Sync + 'static,

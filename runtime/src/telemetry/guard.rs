@@ -9,6 +9,19 @@ use super::hop::Hop;
 
 /// A hop whose work must say how it ended: [`end`](Self::end) or [`fail`](Self::fail). One that is dropped before, because
 /// its actor was killed, its caller left or it panicked, closes with an error, never as if all were well.
+///
+/// ```
+/// use beluga_core::{CallContext, Error};
+/// use beluga_runtime::telemetry::{HopKind, Sampler};
+/// use beluga_runtime::{SystemRandom, hop};
+///
+/// let root = Sampler::new(1.0).start(None, &SystemRandom::seeded(1));
+/// let (call, hop) = hop!(CallContext::new(), root, HopKind::Internal, "work");
+/// let guard = hop.guard(&call); // Dropped before its end is said, it closes with an error.
+/// assert!(guard.is_recording());
+/// let outcome: Result<u32, Error> = Ok(7);
+/// guard.settle(&outcome);
+/// ```
 #[derive(Debug)]
 pub struct HopGuard {
     hop: Hop,

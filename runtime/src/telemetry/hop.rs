@@ -12,6 +12,8 @@ use crate::random::SystemRandom;
 pub const HOP_TARGET: &str = "beluga::hop";
 
 /// Who is on the other side of a hop.
+///
+/// See [`hop!`](crate::hop) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HopKind {
     /// Work inside this system.
@@ -35,6 +37,8 @@ impl HopKind {
 }
 
 /// The ids of a span about to be opened.
+///
+/// See [`hop!`](crate::hop) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// Names the span: what its children carry as their trace context.
@@ -74,6 +78,8 @@ impl Identity {
 /// The recording of one hop; ends when it drops. Of an unsampled call it is empty, and all its methods do nothing.
 ///
 /// Made by [`hop!`](crate::hop).
+///
+/// See [`hop!`](crate::hop) for an example.
 #[derive(Debug, Clone)]
 pub struct Hop(Option<Span>);
 
@@ -128,6 +134,13 @@ impl Hop {
 }
 
 /// A trace id as 32 hexadecimal digits.
+///
+/// ```
+/// use beluga_runtime::telemetry::{SpanHex, TraceHex};
+///
+/// assert_eq!(TraceHex(255).to_string(), "000000000000000000000000000000ff");
+/// assert_eq!(SpanHex(255).to_string(), "00000000000000ff");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceHex(pub u128);
 
@@ -138,6 +151,8 @@ impl fmt::Display for TraceHex {
 }
 
 /// A span id as 16 hexadecimal digits.
+///
+/// See [`TraceHex`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanHex(pub u64);
 
@@ -164,6 +179,16 @@ pub fn log_ids(context: &CallContext) -> (TraceHex, SpanHex) {
 }
 
 /// Returns the request id for a log line or a span about a call; `None` records nothing.
+///
+/// ```
+/// use beluga_core::{CallContext, RequestId};
+/// use beluga_runtime::telemetry::request_id;
+///
+/// let call = CallContext::new().with_request_id(RequestId::parse("req-7")?);
+/// assert_eq!(request_id(&call), Some("req-7"));
+/// assert_eq!(request_id(&CallContext::new()), None);
+/// # Ok::<(), beluga_core::Error>(())
+/// ```
 #[must_use]
 pub fn request_id(context: &CallContext) -> Option<&str> {
     context.request_id().map(beluga_core::RequestId::as_str)
