@@ -5,6 +5,8 @@ use std::ops::Deref;
 use crate::system::System;
 
 /// A system that panics when it drops with live actors: end a test with [`System::shutdown`].
+///
+/// See [`system`] for an example.
 #[derive(Debug)]
 pub struct TestSystem {
     system: System,
@@ -12,6 +14,34 @@ pub struct TestSystem {
 }
 
 /// Builds a system for one test.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::testkit;
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = testkit::system("counting", 7);
+/// let counter = system.spawn("counter", Counter::default).await?;
+/// assert_eq!(system.live(), ["counter"]);
+/// system.shutdown(Duration::from_secs(5)).await?; // Left out, the test fails.
+/// assert!(system.live().is_empty());
+/// # Ok::<(), beluga_core::Error>(())
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// Outside a tokio runtime, or for a malformed name.
@@ -50,6 +80,33 @@ impl Drop for TestSystem {
 }
 
 /// Runs one test on its own single-threaded runtime with paused time, and its own system.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_runtime::{testkit, time};
+/// # use beluga_core::Result;
+/// # use beluga_runtime::{Actor, Cx, Handler, Message, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "counter.add", reply = u64)]
+/// # struct Add(u64);
+/// # protocol!(CounterProtocol: Add);
+/// # #[derive(Default)]
+/// # struct Counter { total: u64 }
+/// # impl Actor for Counter { type Protocol = CounterProtocol; const KIND: &'static str = "counter"; }
+/// # impl Handler<Add> for Counter {
+/// #     async fn handle(&mut self, Add(n): Add, _cx: &mut Cx<Self>) -> Result<u64> {
+/// #         self.total += n;
+/// #         Ok(self.total)
+/// #     }
+/// # }
+/// testkit::run(7, |system| async move {
+///     let counter = system.spawn("counter", Counter::default).await?;
+///     time::sleep(Duration::from_secs(3600)).await; // Takes no time.
+///     assert_eq!(counter.ask(Add(3)).await?, 3);
+///     system.shutdown_gracefully().await
+/// })
+/// # .unwrap();
+/// ```
 ///
 /// # Panics
 /// If the test leaves live actors behind.

@@ -30,12 +30,42 @@ pub const PROBE_CAPACITY: usize = 1024;
 const EXPECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The test's side of an actor it plays itself.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use beluga_core::Result;
+/// # use beluga_runtime::testkit::{self, Probe};
+/// # use beluga_runtime::{Message, Ref, protocol};
+/// # #[derive(Message)]
+/// # #[message(name = "bank.balance", reply = u64)]
+/// # struct Balance(&'static str);
+/// # protocol!(BankProtocol: Balance);
+/// /// What is tested: it asks a bank.
+/// async fn is_rich(bank: Ref<BankProtocol>) -> Result<bool> {
+///     Ok(bank.ask(Balance("ann")).await? > 1_000_000)
+/// }
+///
+/// testkit::run(1, |system| async move {
+///     let mut bank: Probe<BankProtocol> = Probe::spawn(&system, "bank").await?;
+///     let (rich, ()) = tokio::try_join!(is_rich(bank.actor()), async {
+///         let asked = bank.expect::<Balance>().await?;
+///         assert_eq!(asked.message.0, "ann");
+///         asked.reply.send(Ok(2_000_000));
+///         bank.expect_none(Duration::from_secs(1)).await
+///     })?;
+///     assert!(rich);
+///     system.shutdown_gracefully().await
+/// })
+/// # .unwrap();
+/// ```
 pub struct Probe<P> {
     actor: Ref<P>,
     taken: mpsc::Receiver<Taken>,
 }
 
 /// A message a probe took.
+///
+/// See [`Probe`] for an example.
 #[derive(Debug)]
 pub struct Received<M: Message> {
     /// The message.
@@ -47,6 +77,8 @@ pub struct Received<M: Message> {
 }
 
 /// A streaming message a probe took.
+///
+/// See [`Probe`] for an example.
 #[derive(Debug)]
 pub struct ReceivedStream<M: StreamMessage> {
     /// The message.
@@ -134,6 +166,8 @@ impl<P> fmt::Debug for Probe<P> {
 }
 
 /// The actor behind a [`Probe`].
+///
+/// See [`Probe`] for an example.
 pub struct ProbeActor<P> {
     give: mpsc::Sender<Taken>,
     protocol: PhantomData<fn(P)>,
