@@ -40,8 +40,6 @@ impl NodeMetrics {
         let system = self.agents.system();
         text.family("beluga_asks_in_flight", "gauge", "Asks that wait for their answers.");
         text.sample("beluga_asks_in_flight", &[], system.asks().len());
-        text.family("beluga_deadlocks", "gauge", "Circles of handlers that wait for each other.");
-        text.sample("beluga_deadlocks", &[], system.deadlocks().len());
     }
 
     fn write_work(&self, text: &mut Text) {
