@@ -99,8 +99,9 @@ fn an_ask_that_enters_with_an_earlier_time_than_the_sweeper_waits_for_is_woken_i
 fn an_ask_that_enters_while_the_sweeper_looks_is_seen_by_it_or_calls_it() {
     check(|| {
         let (waits, sweeper) = swept();
-        // The sweeper is to look for this one anyway, so the next one trusts it to come.
+        // The sweeper is called for this one, so the next one trusts it to come.
         waits.note(waiting(&Bell::new().0, LONG_OVER_NS));
+        assert!(sweeper.called().now_or_never().is_some());
         let mut others = vec![thread::spawn(move || look(sweeper).expect("one waits"))];
         let (bell, _) = Bell::new();
         let (_, second) = waits.note(waiting(&bell, OVER_NS));
