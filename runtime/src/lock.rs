@@ -115,14 +115,15 @@ mod tests {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let count = Arc::clone(&count);
-                std::thread::spawn(move || {
+                let count = move || {
                     for _ in 0..20_000 {
                         let mut count = count.lock();
                         let seen = *count;
                         spin_loop();
                         *count = seen + 1;
                     }
-                })
+                };
+                crate::task::spawn_thread("counter", count).unwrap()
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
