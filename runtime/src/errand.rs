@@ -33,6 +33,7 @@ impl Errand {
     ///
     /// # Safety
     /// The caller is the one drain of the incarnation, and no handler of it exists: nobody else can reach the errand.
+    #[inline]
     pub(crate) unsafe fn begin(&self, carried: Carried) {
         // SAFETY: promised by the caller.
         let inner = unsafe { &mut *self.0.get() };
@@ -43,13 +44,16 @@ impl Errand {
     ///
     /// # Safety
     /// As [`begin`](Self::begin).
+    #[inline]
     pub(crate) unsafe fn end(&self) -> Carried {
         // SAFETY: promised by the caller.
         let inner = unsafe { &mut *self.0.get() };
         if matches!(inner.carried, Carried::Nothing) {
             return Carried::Nothing;
         }
-        inner.made = OnceLock::new();
+        if inner.made.get().is_some() {
+            inner.made = OnceLock::new();
+        }
         std::mem::take(&mut inner.carried)
     }
 

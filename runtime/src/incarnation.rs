@@ -114,6 +114,17 @@ impl Guard {
         self.hand = Some(envelope);
     }
 
+    /// Lets go of the message in hand, whose handler is over.
+    pub(crate) fn finish(&mut self) {
+        if self.is_batch {
+            drop(self.let_go());
+            return;
+        }
+        // SAFETY: the guard belongs to the drain, which calls this after a handler.
+        drop(unsafe { self.incarnation.errand.end() });
+        self.hand = None;
+    }
+
     /// Lets go of the message in hand, whose handler is over or was dropped.
     pub(crate) fn let_go(&mut self) -> Option<Envelope> {
         // SAFETY: the guard belongs to the drain, which calls this after a handler, or drops the guard after it.

@@ -1,6 +1,7 @@
 //! Names of one system: a bounded table from name to ref. It knows nothing of actors; the system registers and removes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -48,14 +49,17 @@ impl<R: Clone> Names<R> {
     pub fn register(&self, name: &str, target: R) -> Result<()> {
         check_name(name)?;
         let mut entries = self.entries.write();
-        if entries.contains_key(name) {
-            return Err(Error::conflict("the name is taken").with("name", name));
+        let is_full = entries.len() >= self.max;
+        match entries.entry(Arc::from(name)) {
+            Entry::Occupied(_) => Err(Error::conflict("the name is taken").with("name", name)),
+            Entry::Vacant(_) if is_full => {
+                Err(Error::overloaded("the table of names is full").with("names_max", self.max))
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert(target);
+                Ok(())
+            }
         }
-        if entries.len() >= self.max {
-            return Err(Error::overloaded("the table of names is full").with("names_max", self.max));
-        }
-        entries.insert(Arc::from(name), target);
-        Ok(())
     }
 
     /// Returns the ref of a name.

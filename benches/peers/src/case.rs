@@ -102,8 +102,8 @@ const ALL: &[System] = &System::ALL;
 const BELUGA: &[System] = &[System::Beluga];
 
 /// A message with many items handled in one call is what every system has. Items that are told together and handled one by
-/// one (`batch_each`) are a case of Beluga alone: a peer like [`Contextual`](crate::beluga::Contextual) and a line here.
-pub(crate) const CASES: [Case; 12] = [
+/// one (`batch_each`) are a case of Beluga alone.
+pub(crate) const CASES: [Case; 13] = [
     Case {
         name: "tell",
         work: Work::Tell { producers: 1 },
@@ -169,6 +169,13 @@ pub(crate) const CASES: [Case; 12] = [
         systems: ALL,
         about: "What the resident set grows by per actor that was told four messages, asked once, and has nothing to do. \
                 Beluga's has used all its four lanes.",
+    },
+    Case {
+        name: "batch_each",
+        work: Work::Batch,
+        workers: &[1],
+        systems: BELUGA,
+        about: "As `batch`, but of 64 messages told together, each of which is handled by a call of its own.",
     },
     Case {
         name: "tell_context",

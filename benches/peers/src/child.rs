@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::beluga::{self, Beluga, Contextual};
+use crate::beluga::{self, Batched, Beluga, Contextual};
 use crate::case::{Case, System, Work};
 use crate::drive::drive;
 use crate::peer::Peer;
@@ -83,6 +83,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
             eprintln!("this binary is built without actix");
             ExitCode::from(2)
         }
+        (System::Beluga, "batch_each") => on_tokio(job, async |job| sample(job, Batched::new()).await),
         (System::Beluga, "tell_context") => on_tokio(job, async |job| sample(job, Contextual::new()).await),
         (System::Beluga, "passivated_bytes") => on_tokio(job, async |_| beluga::passivated_bytes().await),
         (System::Beluga, "hop_span") => on_tokio(job, async |job| timed(job, async |n| beluga::hop_spans(n)).await),

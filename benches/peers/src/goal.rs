@@ -29,7 +29,7 @@ const fn most(case: &'static str, most: f64, unit: &'static str) -> Goal {
     Goal { case, workers: 1, bound: Bound::Most(most, unit) }
 }
 
-pub(crate) const GOALS: [Goal; 14] = [
+pub(crate) const GOALS: [Goal; 15] = [
     times("tell", 1, 1.0, System::MpscBounded),
     times("tell", 1, 0.5, System::Ractor),
     times("tell4", 2, 0.55, System::Ractor),
@@ -39,6 +39,7 @@ pub(crate) const GOALS: [Goal; 14] = [
     times("pingpong", 1, 0.7, System::Ractor),
     times("spawn", 1, 1.4, System::Ractor),
     most("batch", 12.0, "ns"),
+    most("batch_each", 12.0, "ns"),
     most("idle_bytes", 9_000.0, "bytes"),
     most("passivated_bytes", 300.0, "bytes"),
     most("restart", 15_000.0, "ns"),

@@ -237,6 +237,7 @@ impl fmt::Debug for Carried {
 
 impl Carried {
     /// Checks that the message is still wanted.
+    #[inline]
     pub(crate) fn check(&self, clock: &Clock, now_ns: impl FnOnce() -> u64) -> Result<()> {
         let context = match self {
             Carried::Nothing => return Ok(()),

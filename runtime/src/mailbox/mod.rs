@@ -231,7 +231,11 @@ impl Mailbox {
         [Lane::Control, Lane::Interrupt].into_iter().find_map(|lane| {
             let places = inner.lane(lane);
             let envelope = places.queue.pop_front()?;
-            self.lower(bit(lane), places.queue.is_empty());
+            if places.queue.is_empty() {
+                // Urgent messages are rare: an idle actor keeps no room for them.
+                places.queue = std::collections::VecDeque::new();
+                self.lower(bit(lane), true);
+            }
             self.free_places(inner, lane, freed);
             Some(envelope)
         })

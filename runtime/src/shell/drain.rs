@@ -189,7 +189,7 @@ impl Drain {
 
     /// Counts a handled message.
     pub(super) fn done(&mut self) {
-        drop(self.guard.let_go());
+        self.guard.finish();
         self.guard.kept = None;
         self.has_served = true;
         self.incarnation.slot.stats.add_handled(1);

@@ -1,5 +1,6 @@
 //! Beluga's kernel as users meet it: typed messages, waiting lanes of 1,024, asks with deadline and cancellation.
 
+mod batched;
 mod context;
 mod hop_span;
 mod passivated;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::peer::Peer;
 use crate::restart::{Fuse, Stopwatch};
 
+pub(crate) use batched::Batched;
 pub(crate) use context::Contextual;
 pub(crate) use hop_span::hop_spans;
 pub(crate) use passivated::passivated_bytes;
