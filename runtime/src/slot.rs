@@ -379,8 +379,11 @@ impl Slot {
         }
     }
 
-    pub(crate) fn has_jobs(&self) -> bool {
-        self.life.lock().incarnation.as_ref().is_some_and(|incarnation| !incarnation.jobs.is_idle())
+    /// Returns whether messages wait for the actor or jobs run for it, although it may rest just now.
+    pub(crate) fn has_work(&self) -> bool {
+        let (depths, _) = self.mailbox.depths();
+        let has_jobs = |incarnation: &Arc<Incarnation>| !incarnation.jobs.is_idle();
+        depths.into_iter().any(|depth| depth > 0) || self.life.lock().incarnation.as_ref().is_some_and(has_jobs)
     }
 
     /// Drops the incarnation at its next await. Returns whether there is one.

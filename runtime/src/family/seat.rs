@@ -116,22 +116,22 @@ impl Seat {
         }
     }
 
-    /// Returns since when the actor rests. One that works is left to enter the order itself; so is one that has jobs, which
-    /// is looked at only where the row tells the truth.
+    /// Returns since when the actor rests. One that works is left to enter the order itself; so is one that has work to
+    /// do, which is looked at only where the row tells the truth.
     pub(super) fn look(&self, slot: &Slot, row: Rest) -> Option<Rest> {
         loop {
             let word = self.rest.load(Ordering::Acquire);
             let rest = Rest::of(word);
-            if rest.is_some() && (rest != Some(row) || !slot.has_jobs()) {
+            if rest.is_some() && (rest != Some(row) || !slot.has_work()) {
                 return rest;
             }
             if !self.exchange(word, word | SOUGHT) {
                 continue;
             }
-            if rest.is_none() || slot.has_jobs() || !self.exchange(word | SOUGHT, word) {
+            if rest.is_none() || slot.has_work() || !self.exchange(word | SOUGHT, word) {
                 return None;
             }
-            // The last job ended in between, and did not see the mark.
+            // The work was done in between, and whoever did it did not see the mark.
         }
     }
 

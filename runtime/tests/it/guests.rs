@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use beluga_core::{BoxFuture, Code, Result};
-use beluga_runtime::testkit;
+use beluga_runtime::testkit::{self, pause, resume};
 use beluga_runtime::{
     Activation, Activator, Actor, Address, Cx, Family, FamilyOptions, Handler, Message, Spec, System, VirtualRef,
     protocol, task, time,
@@ -161,17 +161,21 @@ fn whoever_has_been_idle_for_longest_leaves_first() {
 #[test]
 fn the_busy_are_skipped_however_long_they_have_been_quiet() {
     testkit::run(6, |system| async move {
-        let guests = Guests::new(&system, 4).await;
+        let guests = Guests::new(&system, 5).await;
         guests.visit("stay").await;
+        guests.visit("has mail").await;
         guests.key("toils").tell(Toil(Duration::from_secs(600))).await.unwrap();
         guests.visit("idle a").await;
         guests.visit("idle b").await;
+        assert!(pause(&system, "house/has mail"));
+        guests.key("has mail").tell(Visit).await.unwrap();
         let asked = time::now();
         guests.key("new 1").ask(Visit).await.unwrap();
-        assert_eq!(guests.active(), ["idle b", "new 1", "stay", "toils"]);
+        assert_eq!(guests.active(), ["has mail", "idle b", "new 1", "stay", "toils"]);
         guests.key("new 2").ask(Visit).await.unwrap();
-        assert_eq!(guests.active(), ["new 1", "new 2", "stay", "toils"]);
+        assert_eq!(guests.active(), ["has mail", "new 1", "new 2", "stay", "toils"]);
         assert_eq!(time::now(), asked, "nobody waits for one that stays");
+        assert!(resume(&system, "house/has mail"));
         system.shutdown(GRACE).await.unwrap();
     });
 }
