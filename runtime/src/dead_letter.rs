@@ -37,10 +37,12 @@ pub enum DeadReason {
     Stopped,
     /// A timer's message met a later incarnation.
     Stale,
+    /// The test kit lost it.
+    Lost,
 }
 
 impl DeadReason {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 }
 
 /// One message that was not handled.

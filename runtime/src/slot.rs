@@ -33,6 +33,7 @@ use crate::intensity::RestartWindow;
 use crate::mailbox::{Mailbox, Signal, Stop};
 use crate::shell::{Incarnate, Launch};
 use crate::spec::SpecSettings;
+use crate::testkit::Injected;
 use crate::time;
 
 /// What an actor is doing, as introspection shows it.
@@ -87,6 +88,8 @@ pub(crate) struct Slot {
     pub(crate) children: Mutex<Children>,
     watchers: Mutex<Vec<Weak<Slot>>>,
     on_gone: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// What the test kit lets happen to its messages.
+    pub(crate) faults: Mutex<Option<Box<Injected>>>,
     /// What a virtual actor's family knows it by; `None` for any other.
     pub(crate) seat: Option<Box<Seat>>,
 }
@@ -193,6 +196,7 @@ impl Slot {
             children: Mutex::new(Children { by_id: BTreeMap::new(), closed: true }),
             watchers: Mutex::default(),
             on_gone: Mutex::default(),
+            faults: Mutex::default(),
             seat,
         })
     }

@@ -42,6 +42,7 @@ const PAUSED: u16 = 1 << 5;
 const BUSY: u16 = 1 << 6;
 const HELD: u16 = 1 << 7;
 const SUSPENDED: u16 = 1 << 8;
+const FAULTY: u16 = 1 << 9;
 /// What the fast path of the drain does not see to.
 const URGENT: u16 = SIGNAL | PAUSED | HELD | SUSPENDED | bit(Lane::Control) | bit(Lane::Interrupt);
 
@@ -273,6 +274,21 @@ impl Mailbox {
     /// Returns whether the drain seems to work, so that it has read the clock lately; else a sender reads it.
     pub(crate) fn is_busy(&self) -> bool {
         self.hint.load(Ordering::Relaxed) & BUSY != 0
+    }
+
+    /// Returns whether something is to happen to messages on purpose.
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.hint.load(Ordering::Relaxed) & FAULTY != 0
+    }
+
+    /// Says whether something is to happen to messages on purpose.
+    pub(crate) fn set_faulty(&self, faulty: bool) {
+        let _inner = self.inner.lock();
+        if faulty {
+            self.raise(FAULTY);
+        } else {
+            self.lower(FAULTY, true);
+        }
     }
 
     /// Returns whether the test kit holds the actor.

@@ -54,6 +54,8 @@ pub(crate) struct Drain {
     /// Whether the actor is to leave memory when it is idle.
     pub(super) passivate: bool,
     has_served: bool,
+    /// Whether the message in hand is to crash, on purpose.
+    pub(super) crashes: bool,
     _family: Option<Tie>,
     /// When the incarnation of a virtual actor began.
     built: Option<Instant>,
@@ -78,6 +80,7 @@ impl Drain {
             plan: Plan::default(),
             passivate: false,
             has_served: false,
+            crashes: false,
             built: family.as_ref().map(|_| time::now()),
             _family: family,
             waker: Waker::noop().clone(),

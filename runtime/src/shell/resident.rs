@@ -16,10 +16,13 @@ use super::hold::{Held, Why, hold};
 use super::nest::{Nest, Placed};
 use crate::actor::{Actor, StopReason};
 use crate::cx::{Cx, Wish};
+use crate::dead_letter::DeadReason;
+use crate::envelope::Envelope;
 use crate::exit::ExitReason;
 use crate::incarnation::end_children;
 use crate::mailbox::{Next, Signal, Stop};
 use crate::slot::{Fate, Phase, Slot};
+use crate::testkit::{self, Mishap};
 use crate::watchdog::beats::Beats;
 use crate::{ground, task, time};
 
@@ -137,8 +140,14 @@ async fn serve<A: Actor>(
         match drain.incarnation.slot.mailbox.next(&mut drain.guard.batch, &drain.waker, emptying) {
             Next::Signal(signal) => drain.on_signal(signal),
             Next::Message(envelope) => {
+                let is_faulty = drain.incarnation.slot.mailbox.is_faulty();
+                let envelope = if is_faulty { Box::pin(suffer(drain, nest, envelope)).await } else { Some(envelope) };
+                let Some(envelope) = envelope else { continue };
                 if !drain.admit(envelope) {
                     continue;
+                }
+                if is_faulty && std::mem::take(&mut drain.crashes) {
+                    return drain.poisoned("a crash on purpose".to_owned());
                 }
                 let held = match first_poll(drain, table, value, cx, nest) {
                     First::Done => Held::Done,
@@ -182,6 +191,39 @@ impl Future for Idle<'_> {
         this.drain.slot().wake();
         Poll::Ready(())
     }
+}
+
+/// Lets happen to a message what the test kit wants. `None`: it is lost, or comes again when its time has come.
+async fn suffer(drain: &mut Drain, nest: &mut Nest, envelope: Envelope) -> Option<Envelope> {
+    let slot = Arc::clone(drain.slot());
+    match testkit::befall(&slot, envelope.head()) {
+        Mishap::None => return Some(envelope),
+        Mishap::Crash => {
+            drain.crashes = true;
+            return Some(envelope);
+        }
+        Mishap::Lose => {
+            slot.ground.bury(slot.name(), envelope.head(), DeadReason::Lost, None, None);
+            let mut faults = slot.faults.lock();
+            let crowded_out = faults.as_mut().and_then(|faults| faults.keep(envelope));
+            drop(faults);
+            drop(crowded_out);
+        }
+        Mishap::NotBefore(due_ns) => {
+            // It waits where it is safe; the end of the incarnation ends the wait.
+            drain.guard.batch.put_first(envelope);
+            let ended = drain.incarnation.context().cancel_token().cancelled();
+            let until = time::sleep_until(slot.ground.clock.instant(due_ns));
+            let wait = async move {
+                tokio::select! {
+                    () = until => {}
+                    () = ended => {}
+                }
+            };
+            let _ = hold(drain, nest.place(wait), None, false).await;
+        }
+    }
+    None
 }
 
 /// What the first poll of a handler gave.

@@ -4,10 +4,13 @@
 //! waits, so it is only for tests whose I/O is all in memory; see [`task::external`](crate::task::external)).
 
 mod fault;
+mod inject;
 mod leak;
 mod probe;
 
 pub use fault::{kill, pause, quiet_panics, resume};
+pub(crate) use inject::{Injected, Mishap, befall};
+pub use inject::{LOST_MAX, crash, delay, heal, lose};
 #[cfg(feature = "testkit")]
 pub use leak::run;
 pub use leak::{TestSystem, system};

@@ -206,3 +206,66 @@ fn two_systems_in_one_process_share_nothing() {
         system.shutdown(GRACE).await.unwrap();
     });
 }
+
+#[test]
+fn an_injected_crash_is_a_crash_on_that_message_and_happens_once() {
+    quiet_panics();
+    testkit::run(4, |system| async move {
+        let counter = system.spawn("counter", Counter::default).await.unwrap();
+        assert!(testkit::crash(&system, "counter", Some("counter.total")));
+        assert!(!testkit::crash(&system, "nobody", None));
+        counter.tell(Add(1)).await.unwrap();
+        assert_eq!(counter.ask(Total).await.unwrap_err().code(), Code::UnknownOutcome);
+        assert_eq!(counter.ask(Total).await.unwrap(), 0, "built anew, and once");
+        let letter = system.dead_letters().recent().pop().unwrap();
+        assert_eq!((letter.reason, letter.message), (DeadReason::Panicked, "counter.total"));
+        assert_eq!(letter.panic.as_deref(), Some("a crash on purpose"));
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_delayed_actor_handles_each_message_so_much_later_and_in_order() {
+    testkit::run(4, |system| async move {
+        let journal = Journal::default();
+        let counter = system.spawn_with(named("counter", &journal)).await.unwrap();
+        assert!(testkit::delay(&system, "counter", Duration::from_secs(3)));
+        let start = time::now();
+        counter.tell(Add(1)).await.unwrap();
+        time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(counter.ask(Add(1)).await.unwrap(), 2);
+        assert_eq!(time::now() - start, Duration::from_secs(4));
+        let late = counter.ask(Total).within(Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(late.code(), Code::Timeout);
+        assert!(testkit::heal(&system, "counter"));
+        time::sleep(Duration::from_secs(3)).await;
+        let start = time::now();
+        assert_eq!(counter.ask(Total).await.unwrap(), 2);
+        assert_eq!(time::now(), start, "healed");
+        testkit::delay(&system, "counter", Duration::from_secs(3));
+        counter.tell(Add(1)).await.unwrap();
+        let start = time::now();
+        counter.stop();
+        counter.address().unwrap().gone().await;
+        assert_eq!(time::now(), start, "a stop does not wait for what is delayed");
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn lost_messages_are_named_and_answered_by_nobody_until_the_actor_is_healed() {
+    testkit::run(4, |system| async move {
+        let counter = system.spawn("counter", Counter::default).await.unwrap();
+        assert!(testkit::lose(&system, "counter", 2));
+        let start = time::now();
+        let lost = counter.ask(Add(1)).within(Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!((lost.code(), time::now() - start), (Code::Timeout, Duration::from_secs(5)));
+        let waits = task::spawn("test", counter.ask(Add(1)).within(Duration::from_secs(60)));
+        settle().await;
+        assert_eq!(counter.ask(Add(1)).await.unwrap(), 1, "the third arrives");
+        assert_eq!(system.dead_letters().count(DeadReason::Lost), 2);
+        assert!(testkit::heal(&system, "counter"));
+        assert_eq!(waits.await.unwrap().unwrap_err().code(), Code::UnknownOutcome);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
