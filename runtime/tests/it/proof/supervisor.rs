@@ -7,8 +7,8 @@ use std::time::Duration;
 use beluga_core::{Code, Error, Result};
 use beluga_runtime::testkit::{self, kill, pause, quiet_panics, resume};
 use beluga_runtime::{
-    Actor, Backoff, Cx, DeadReason, Handler, Intensity, Message, OnExhausted, Phase, Ref, Spec, StopReason, Strategy,
-    System, protocol, time,
+    Actor, Backoff, Cx, DeadReason, Handler, Intensity, Message, OnExhausted, Phase, Ref, Restart, Spec, StopReason,
+    Strategy, System, protocol, time,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -187,6 +187,17 @@ impl World {
                 tell_notes(&self.children[child], after).await;
                 settle().await;
                 prop_assert!(kill(&self.system, &path(child)));
+            }
+            Op::Renew(child, _) => {
+                let again = self.plans[child].restart != Restart::Temporary;
+                let address = self.children[child].address().unwrap();
+                let mut comes = false;
+                self.at_once(child, async |node| {
+                    tell_notes(node, before).await;
+                    comes = address.restart();
+                })
+                .await;
+                prop_assert_eq!(comes, again);
             }
             Op::Stop(child, _) => {
                 self.at_once(child, async |node| {

@@ -105,6 +105,18 @@ impl Model {
                 self.ended(child, false);
                 self.exit(child, true);
             }
+            Op::Renew(child, _) => {
+                let again = self.children[child].plan.restart != Restart::Temporary;
+                if again && self.children[child].state == State::Up {
+                    self.queue(child, before);
+                    self.ended(child, true);
+                } else {
+                    before.iter().for_each(|note| self.told(child, *note));
+                }
+                if again {
+                    self.restart(child);
+                }
+            }
             Op::Stop(child, _) | Op::Drain(child, _) => {
                 if self.children[child].state == State::Up {
                     if matches!(op, Op::Drain(..)) {

@@ -37,6 +37,8 @@ pub(super) enum Op {
     Kill(usize),
     /// Kills it with a message in hand and notes behind that.
     KillBusy(usize, u8),
+    /// Has it built anew, wherever it stands, with notes in its queue if it runs.
+    Renew(usize, u8),
     /// Stops it for good with notes in its queue.
     Stop(usize, u8),
     /// Drains it with notes in its queue.
@@ -83,6 +85,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         6 => (child.clone(), few.clone(), crash, few.clone()).prop_map(|(c, b, how, a)| Op::Burst(c, b, how, a)),
         2 => child.clone().prop_map(Op::Kill),
         2 => (child.clone(), few.clone()).prop_map(|(child, count)| Op::KillBusy(child, count)),
+        2 => (child.clone(), few.clone()).prop_map(|(child, count)| Op::Renew(child, count)),
         1 => (child.clone(), few.clone()).prop_map(|(child, count)| Op::Stop(child, count)),
         1 => (child.clone(), few).prop_map(|(child, count)| Op::Drain(child, count)),
         3 => (child.clone(), 1..4_u8).prop_map(|(child, count)| Op::BadStarts(child, count)),
@@ -102,7 +105,7 @@ pub(super) fn notes_of(op: &Op, model: &Model) -> Option<(u8, u8)> {
         Op::Burst(child, before, _, after) => is_up(child).then_some((before, after)),
         Op::Kill(child) => is_up(child).then_some((0, 0)),
         Op::KillBusy(child, after) => is_up(child).then_some((0, after)),
-        Op::Stop(child, before) | Op::Drain(child, before) => match state(child)? {
+        Op::Renew(child, before) | Op::Stop(child, before) | Op::Drain(child, before) => match state(child)? {
             State::Up => Some((before, 0)),
             State::Down | State::Gated => Some((0, 0)),
             State::Gone => None,
@@ -116,7 +119,8 @@ pub(super) fn notes_of(op: &Op, model: &Model) -> Option<(u8, u8)> {
 pub(super) fn child_of(op: &Op) -> usize {
     match *op {
         Op::Note(child) | Op::Burst(child, ..) | Op::Kill(child) | Op::KillBusy(child, _) => child,
-        Op::Stop(child, _) | Op::Drain(child, _) | Op::BadStarts(child, _) | Op::Respawn(child) => child,
+        Op::Renew(child, _) | Op::Stop(child, _) | Op::Drain(child, _) => child,
+        Op::BadStarts(child, _) | Op::Respawn(child) => child,
         Op::KillParent | Op::FailParent | Op::Pass(_) => 0,
     }
 }
