@@ -3,9 +3,11 @@
 //! The seeds are fixed, so a run is like the one before. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look further; what they
 //! find is kept in `proptest-regressions` and runs first from then on.
 
+mod counted;
 mod entities;
 mod ledger;
 mod names;
+mod soak;
 mod supervisor;
 mod supervisor_model;
 mod supervisor_ops;
