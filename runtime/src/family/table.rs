@@ -237,6 +237,7 @@ impl Table {
 
     fn search(&self) -> Search {
         let now_ns = self.ground.clock.read();
+        let has_too_many = self.taken() > self.options().max_active;
         let mut resting = self.resting.lock();
         match resting.ask_first(Among::Willing, u64::MAX, now_ns) {
             Found::One(slot) => {
@@ -244,7 +245,8 @@ impl Table {
                 Search::Claimed { id, tell: Some(slot), claim: resting.claim(id) }
             }
             Found::More => Search::More,
-            Found::Nobody => match resting.any_unclaimed() {
+            // While there are too many, who leaves does so for the cap.
+            Found::Nobody => match resting.any_unclaimed().filter(|_| !has_too_many) {
                 Some(id) => Search::Claimed { id, tell: None, claim: resting.claim(id) },
                 None => Search::Nobody,
             },

@@ -286,6 +286,21 @@ fn a_lower_cap_lets_the_idlest_leave_until_it_holds() {
 }
 
 #[test]
+fn no_newcomer_takes_the_room_of_one_that_leaves_for_a_lower_cap() {
+    testkit::run(6, |system| async move {
+        let guests = Guests::new(&system, 2).await;
+        guests.key("toils").tell(Toil(Duration::from_secs(60))).await.unwrap();
+        guests.visit("a").await;
+        guests.family.set_options(FamilyOptions { max_active: 1, ..guests.family.options() });
+        let refused = guests.key("new").ask(Visit).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Overloaded);
+        settle().await;
+        assert_eq!(guests.active(), ["toils"]);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn a_new_idle_time_counts_for_those_who_are_idle_already() {
     testkit::run(6, |system| async move {
         let guests = Guests::new(&system, 10).await;
