@@ -253,6 +253,16 @@ impl Mailbox {
         signal
     }
 
+    /// Asks to be woken once the test kit lets the actor go on. Returns false, and does not, if it has.
+    pub(crate) fn park_paused(&self, batch: &Batch, waker: &Waker) -> bool {
+        let mut inner = self.inner.lock();
+        if !self.is_paused() {
+            return false;
+        }
+        self.park_with(&mut inner, batch, waker);
+        true
+    }
+
     /// Asks to be woken by signals while a handler awaits, and says what the drain holds. Returns false, and does not,
     /// if one is there.
     pub(crate) fn park_awaiting(&self, batch: &Batch, waker: &Waker) -> bool {

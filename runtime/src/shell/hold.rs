@@ -39,10 +39,12 @@ pub(super) async fn hold(drain: &mut Drain, mut work: Placed<'_>, limit: Option<
     let mut watch: Option<Box<Watch>> = None;
     let held = poll_fn(|cx| {
         drain.keep_waker(cx);
-        if drain.slot().mailbox.is_paused() && drain.slot().mailbox.park_awaiting(&drain.guard.batch, cx.waker()) {
+        let polled = std::mem::take(&mut polled);
+        if drain.slot().mailbox.is_paused() && drain.slot().mailbox.park_paused(&drain.guard.batch, cx.waker()) {
+            // Whatever woke the work while it was held is gone: it is polled when it may go on.
             return Poll::Pending;
         }
-        if !std::mem::take(&mut polled) {
+        if !polled {
             // It waited, nobody knows for how long, and what it sends now is timed by the last reading.
             drain.slot().ground.clock.read();
             if let Poll::Ready(outcome) = work.poll(cx) {

@@ -153,6 +153,24 @@ fn a_paused_actor_does_nothing_until_it_is_resumed() {
 }
 
 #[test]
+fn a_resumed_handler_goes_on_whatever_the_moment() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let system = testkit::system("threads", 4);
+        let restless = system.spawn("restless", || Restless).await.unwrap();
+        for n in 0..20_000 {
+            let asked = task::spawn("test", restless.ask(Fidget(n % 20)));
+            pause(&system, "restless");
+            // So long that the drain is just about to see it, sooner or later.
+            (0..n % 499).for_each(|_| std::hint::spin_loop());
+            resume(&system, "restless");
+            asked.await.unwrap().unwrap();
+        }
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
 fn a_paused_actor_is_killed_when_the_shutdown_runs_out_of_grace() {
     testkit::run(4, |system| async move {
         system.spawn("counter", Counter::default).await.unwrap();

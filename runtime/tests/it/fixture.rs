@@ -469,6 +469,29 @@ impl Actor for Slow {
     }
 }
 
+/// Lets others run so many times.
+#[derive(Message)]
+#[message(name = "restless.fidget")]
+pub(crate) struct Fidget(pub u32);
+
+protocol!(pub(crate) RestlessProtocol: Fidget);
+
+pub(crate) struct Restless;
+
+impl Actor for Restless {
+    type Protocol = RestlessProtocol;
+    const KIND: &'static str = "restless";
+}
+
+impl Handler<Fidget> for Restless {
+    async fn handle(&mut self, Fidget(times): Fidget, _cx: &mut Cx<Self>) -> Result<()> {
+        for _ in 0..times {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
 /// Takes 3 s to start and 3 s to hear of a child's end, and notes both and the news it gets.
 pub(crate) struct Sluggish(pub Journal);
 
