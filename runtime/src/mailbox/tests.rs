@@ -147,6 +147,17 @@ fn a_paused_mailbox_gives_nothing() {
 }
 
 #[test]
+fn who_was_let_go_between_the_look_and_the_sleep_does_not_sleep() {
+    let (mailbox, batch) = (mailbox(8, Overflow::Wait), Batch::default());
+    mailbox.set_paused(true);
+    assert!(mailbox.is_paused(), "the look");
+    mailbox.set_paused(false);
+    assert!(!mailbox.park_paused(&batch, Waker::noop()), "nobody would wake it");
+    mailbox.set_paused(true);
+    assert!(mailbox.park_paused(&batch, Waker::noop()));
+}
+
+#[test]
 fn a_held_mailbox_gives_out_only_what_is_urgent() {
     let (mailbox, mut batch) = (mailbox(100, Overflow::Wait), Batch::default());
     for n in 0..3 {

@@ -46,8 +46,12 @@ impl Driver {
         self.below(KEYS).to_string()
     }
 
-    fn entity(&self) -> VirtualRef<WorkerProtocol> {
-        self.family.resolve(self.key(), Arc::clone(&self.activator) as Arc<_>)
+    pub(super) fn entity(&self, key: &str) -> VirtualRef<WorkerProtocol> {
+        self.family.resolve(key, Arc::clone(&self.activator) as Arc<_>)
+    }
+
+    fn any_entity(&self) -> VirtualRef<WorkerProtocol> {
+        self.entity(&self.key())
     }
 
     fn how(&self) -> How {
@@ -79,7 +83,7 @@ impl Driver {
     /// Gives somebody to talk to, of whatever kind.
     fn anybody(&self) -> Ref<WorkerProtocol> {
         match self.below(4) {
-            0 => self.entity(),
+            0 => self.any_entity(),
             1 => self.pool.actor(),
             _ => self.worker().clone(),
         }
@@ -95,7 +99,7 @@ impl Driver {
             4 => drop(self.anybody().ask(Run(self.task())).within(self.brief()).await),
             5 => self.run_and_cancel().await,
             6 => self.read_a_stream().await,
-            7 => drop(self.entity().ask(Do(self.how())).within(self.brief()).await),
+            7 => drop(self.any_entity().ask(Do(self.how())).within(self.brief()).await),
             8 => self.family.passivate(&self.key()),
             9 => drop(kill(&self.system, self.worker().name())),
             10 => drop(kill(&self.system, &format!("{}/task", self.worker().name()))),
