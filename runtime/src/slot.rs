@@ -446,6 +446,8 @@ impl Slot {
         self.bury_rest();
         let recipe = self.recipe.lock().take();
         drop(recipe);
+        let faults = self.faults.lock().take();
+        drop(faults);
         // Those that rested for an incarnation that will not come.
         let resting = self.children.lock().all();
         resting.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));

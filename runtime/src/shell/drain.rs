@@ -18,7 +18,7 @@ use crate::incarnation::{Guard, Incarnation};
 use crate::mailbox::{Signal, Stop};
 use crate::slot::Slot;
 use crate::supervise::Plan;
-use crate::time;
+use crate::{testkit, time};
 
 use super::Launch;
 use super::hold::Why;
@@ -54,8 +54,6 @@ pub(crate) struct Drain {
     /// Whether the actor is to leave memory when it is idle.
     pub(super) passivate: bool,
     has_served: bool,
-    /// Whether the message in hand is to crash, on purpose.
-    pub(super) crashes: bool,
     _family: Option<Tie>,
     /// When the incarnation of a virtual actor began.
     built: Option<Instant>,
@@ -80,7 +78,6 @@ impl Drain {
             plan: Plan::default(),
             passivate: false,
             has_served: false,
-            crashes: false,
             built: family.as_ref().map(|_| time::now()),
             _family: family,
             waker: Waker::noop().clone(),
@@ -188,6 +185,11 @@ impl Drain {
     pub(super) fn rest(&mut self) {
         let loath = std::mem::take(&mut self.passivate) || !self.has_served;
         self.slot().rest(loath);
+    }
+
+    /// Returns whether the message in hand crashes on purpose.
+    pub(super) fn crashes(&self) -> bool {
+        self.guard.hand.as_ref().is_some_and(|hand| testkit::crashes(self.slot(), hand.head()))
     }
 
     /// Counts a handled message.

@@ -146,7 +146,7 @@ async fn serve<A: Actor>(
                 if !drain.admit(envelope) {
                     continue;
                 }
-                if is_faulty && std::mem::take(&mut drain.crashes) {
+                if is_faulty && drain.crashes() {
                     return drain.poisoned("a crash on purpose".to_owned());
                 }
                 let held = match first_poll(drain, table, value, cx, nest) {
@@ -198,18 +198,15 @@ async fn suffer(drain: &mut Drain, nest: &mut Nest, envelope: Envelope) -> Optio
     let slot = Arc::clone(drain.slot());
     match testkit::befall(&slot, envelope.head()) {
         Mishap::None => return Some(envelope),
-        Mishap::Crash => {
-            drain.crashes = true;
-            return Some(envelope);
-        }
         Mishap::Lose => {
-            slot.ground.bury(slot.name(), envelope.head(), DeadReason::Lost, None, None);
+            let kept = if envelope.head().keep { envelope.kept() } else { None };
+            slot.ground.bury(slot.name(), envelope.head(), DeadReason::Lost, kept, None);
             let mut faults = slot.faults.lock();
             let crowded_out = faults.as_mut().and_then(|faults| faults.keep(envelope));
             drop(faults);
             drop(crowded_out);
         }
-        Mishap::NotBefore(due_ns) => {
+        Mishap::NotBefore(due_ns, changed) => {
             // It waits where it is safe; the end of the incarnation ends the wait.
             drain.guard.batch.put_first(envelope);
             let ended = drain.incarnation.context().cancel_token().cancelled();
@@ -218,6 +215,7 @@ async fn suffer(drain: &mut Drain, nest: &mut Nest, envelope: Envelope) -> Optio
                 tokio::select! {
                     () = until => {}
                     () = ended => {}
+                    () = changed.notified() => {}
                 }
             };
             let _ = hold(drain, nest.place(wait), None, false).await;

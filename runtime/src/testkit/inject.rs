@@ -2,8 +2,11 @@
 //!
 //! An actor without faults looks at one bit per message. Faults belong to the slot and survive restarts; [`heal`] ends them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::envelope::{Envelope, Head};
 use crate::slot::Slot;
@@ -21,16 +24,17 @@ pub(crate) struct Injected {
     /// How many messages are lost from now on.
     lose: usize,
     /// The lost ones: nobody answers who waits for them.
-    lost: std::collections::VecDeque<Envelope>,
+    lost: VecDeque<Envelope>,
+    /// Calls a drain that waits out a delay, because the delay is another now.
+    changed: Arc<Notify>,
 }
 
 /// What becomes of one message.
 pub(crate) enum Mishap {
     None,
-    Crash,
     Lose,
-    /// It is handled when the system's clock shows this, and not before.
-    NotBefore(u64),
+    /// It is handled when the system's clock shows this, and not before, unless that is changed.
+    NotBefore(u64, Arc<Notify>),
 }
 
 impl Injected {
@@ -38,17 +42,18 @@ impl Injected {
     pub(crate) fn befall(&mut self, head: &Head, now_ns: u64) -> Mishap {
         let due_ns = head.sent_ns.saturating_add(u64::try_from(self.delay.as_nanos()).unwrap_or(u64::MAX));
         if now_ns < due_ns {
-            return Mishap::NotBefore(due_ns);
+            return Mishap::NotBefore(due_ns, Arc::clone(&self.changed));
         }
         if self.lose > 0 {
             self.lose -= 1;
             return Mishap::Lose;
         }
-        if self.crash.as_ref().is_some_and(|name| name.as_deref().is_none_or(|name| name == head.name())) {
-            self.crash = None;
-            return Mishap::Crash;
-        }
         Mishap::None
+    }
+
+    /// Returns whether the crash was meant for a message that is about to be handled; then it is over.
+    fn crashes(&mut self, head: &Head) -> bool {
+        self.crash.take_if(|name| name.as_deref().is_none_or(|name| name == head.name())).is_some()
     }
 
     /// Keeps a lost message, so that nobody answers it. Returns the one that has no place any more.
@@ -92,13 +97,14 @@ pub fn crash(system: &System, path: &str, message: Option<&str>) -> bool {
 }
 
 /// Lets an actor handle each message no earlier than `delay` after it was sent; their order stays. The kernel's word reaches it
-/// meanwhile. Returns false if nothing of that path lives.
+/// meanwhile. Another delay, or [`heal`], also counts for what waits already. Returns false if nothing of that path lives.
 pub fn delay(system: &System, path: &str, delay: Duration) -> bool {
     inject(system, path, |faults| faults.delay = delay)
 }
 
 /// Lets the next `count` messages to an actor get lost, as on a network: a dead letter names each, and nobody answers who waits,
-/// so an ask ends in its time-out (or with [`heal`], in `unknown_outcome`). Returns false if nothing of that path lives.
+/// so an ask ends in its time-out (or, with [`heal`] and with the actor itself, in `unknown_outcome`). Returns false if nothing
+/// of that path lives.
 pub fn lose(system: &System, path: &str, count: usize) -> bool {
     inject(system, path, |faults| faults.lose = count)
 }
@@ -108,14 +114,22 @@ pub fn heal(system: &System, path: &str) -> bool {
     let Some(slot) = system.ground().find(path) else { return false };
     let ended = slot.faults.lock().take();
     slot.mailbox.set_faulty(false);
-    drop(ended);
+    if let Some(ended) = ended {
+        ended.changed.notify_one();
+    }
     true
 }
 
 fn inject(system: &System, path: &str, change: impl FnOnce(&mut Injected)) -> bool {
     let Some(slot) = system.ground().find(path) else { return false };
-    change(slot.faults.lock().get_or_insert_default());
+    let changed = {
+        let mut faults = slot.faults.lock();
+        let faults = faults.get_or_insert_default();
+        change(faults);
+        Arc::clone(&faults.changed)
+    };
     slot.mailbox.set_faulty(true);
+    changed.notify_one();
     true
 }
 
@@ -123,4 +137,9 @@ fn inject(system: &System, path: &str, change: impl FnOnce(&mut Injected)) -> bo
 pub(crate) fn befall(slot: &Slot, head: &Head) -> Mishap {
     let now_ns = slot.ground.clock.read();
     slot.faults.lock().as_mut().map_or(Mishap::None, |faults| faults.befall(head, now_ns))
+}
+
+/// Decides whether a message of an actor with faults, which is in hand, crashes.
+pub(crate) fn crashes(slot: &Slot, head: &Head) -> bool {
+    slot.faults.lock().as_mut().is_some_and(|faults| faults.crashes(head))
 }

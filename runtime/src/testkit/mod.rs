@@ -9,7 +9,7 @@ mod leak;
 mod probe;
 
 pub use fault::{kill, pause, quiet_panics, resume};
-pub(crate) use inject::{Injected, Mishap, befall};
+pub(crate) use inject::{Injected, Mishap, befall, crashes};
 pub use inject::{LOST_MAX, crash, delay, heal, lose};
 #[cfg(feature = "testkit")]
 pub use leak::run;

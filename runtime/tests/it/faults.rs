@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use beluga_core::{Code, Error};
+use beluga_core::{CallContext, Code, Error};
 use beluga_runtime::task;
 use beluga_runtime::testkit::{self, kill, pause, quiet_panics, resume};
 use beluga_runtime::{DeadReason, Spec, System, time};
@@ -284,6 +284,61 @@ fn lost_messages_are_named_and_answered_by_nobody_until_the_actor_is_healed() {
         assert_eq!(system.dead_letters().count(DeadReason::Lost), 2);
         assert!(testkit::heal(&system, "counter"));
         assert_eq!(waits.await.unwrap().unwrap_err().code(), Code::UnknownOutcome);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_crash_meant_for_a_message_that_never_runs_waits_for_the_next_of_its_name() {
+    quiet_panics();
+    testkit::run(4, |system| async move {
+        let counter = system.spawn("counter", Counter::default).await.unwrap();
+        assert!(testkit::crash(&system, "counter", Some("counter.add")));
+        counter.tell(Wait(Duration::from_secs(2))).await.unwrap();
+        let context = CallContext::new().with_timeout(time::now(), Duration::from_secs(1));
+        counter.tell_with(Add(1), &context).await.unwrap();
+        assert_eq!(counter.ask(Total).await.unwrap(), 0, "it was not meant");
+        assert_eq!(system.dead_letters().count(DeadReason::Expired), 1);
+        assert_eq!(counter.ask(Add(1)).await.unwrap_err().code(), Code::UnknownOutcome);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_healed_actor_goes_on_at_once_with_what_was_delayed() {
+    testkit::run(4, |system| async move {
+        let counter = system.spawn("counter", Counter::default).await.unwrap();
+        assert!(testkit::delay(&system, "counter", Duration::from_secs(3600)));
+        let asked = task::spawn("test", counter.ask(Add(1)).within(Duration::from_secs(7200)));
+        settle().await;
+        let before = time::now();
+        assert!(testkit::delay(&system, "counter", Duration::from_secs(7)));
+        assert_eq!(asked.await.unwrap().unwrap(), 1);
+        assert_eq!(time::now() - before, Duration::from_secs(7), "the latest word counts");
+
+        assert!(testkit::delay(&system, "counter", Duration::from_secs(3600)));
+        let asked = task::spawn("test", counter.ask(Add(1)).within(Duration::from_secs(7200)));
+        settle().await;
+        let before = time::now();
+        assert!(testkit::heal(&system, "counter"));
+        assert_eq!(asked.await.unwrap().unwrap(), 2);
+        assert_eq!(time::now(), before);
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_lost_message_is_given_up_with_its_actor() {
+    testkit::run(4, |system| async move {
+        let counter = system.spawn("counter", Counter::default).await.unwrap();
+        assert!(testkit::lose(&system, "counter", 1));
+        let asked = task::spawn("test", counter.ask(Add(1)).within(Duration::from_secs(60)));
+        settle().await;
+        counter.stop();
+        counter.address().unwrap().gone().await;
+        let before = time::now();
+        assert_eq!(asked.await.unwrap().unwrap_err().code(), Code::UnknownOutcome);
+        assert_eq!(time::now(), before);
         system.shutdown(GRACE).await.unwrap();
     });
 }

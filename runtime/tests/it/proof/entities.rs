@@ -155,6 +155,10 @@ enum Chaos {
     Passivate(usize),
     Kill(usize),
     KillHub,
+    Crash(usize),
+    Delay(usize, u64),
+    Lose(usize, usize),
+    Heal(usize),
     Refuse(u32),
     PanicInActivation,
     BadStart(u32),
@@ -190,12 +194,20 @@ async fn run_sender(family: Family<EntityProtocol>, entities: Entities, sender: 
     }
 }
 
+fn path(key: usize) -> String {
+    format!("hub/{key}")
+}
+
 async fn run_chaos(system: System, family: Family<EntityProtocol>, entities: Entities, script: Vec<Chaos>) {
     for chaos in script {
         match chaos {
             Chaos::Passivate(key) => family.passivate(&key.to_string()),
-            Chaos::Kill(key) => drop(kill(&system, &format!("hub/{key}"))),
+            Chaos::Kill(key) => drop(kill(&system, &path(key))),
             Chaos::KillHub => drop(kill(&system, "hub")),
+            Chaos::Crash(key) => drop(testkit::crash(&system, &path(key), None)),
+            Chaos::Delay(key, ms) => drop(testkit::delay(&system, &path(key), Duration::from_millis(ms))),
+            Chaos::Lose(key, count) => drop(testkit::lose(&system, &path(key), count)),
+            Chaos::Heal(key) => drop(testkit::heal(&system, &path(key))),
             Chaos::Refuse(count) => entities.refusals.store(count, Ordering::Relaxed),
             Chaos::PanicInActivation => entities.panics.store(1, Ordering::Relaxed),
             Chaos::BadStart(count) => entities.bad_starts.store(count, Ordering::Relaxed),
@@ -268,6 +280,10 @@ fn chaos() -> impl Strategy<Value = Chaos> {
         4 => (0..KEYS).prop_map(Chaos::Passivate),
         2 => (0..KEYS).prop_map(Chaos::Kill),
         1 => Just(Chaos::KillHub),
+        1 => (0..KEYS).prop_map(Chaos::Crash),
+        1 => (0..KEYS, prop_oneof![Just(30_u64), Just(700)]).prop_map(|(key, ms)| Chaos::Delay(key, ms)),
+        1 => (0..KEYS, 1..3_usize).prop_map(|(key, count)| Chaos::Lose(key, count)),
+        1 => (0..KEYS).prop_map(Chaos::Heal),
         1 => (1..3_u32).prop_map(Chaos::Refuse),
         1 => Just(Chaos::PanicInActivation),
         1 => (1..3_u32).prop_map(Chaos::BadStart),
