@@ -35,6 +35,8 @@ pub(super) struct Inner {
     pub(super) waker: Option<Waker>,
     pub(super) lanes: [LaneQueue; Lane::COUNT],
     pub(super) signals: VecDeque<Signal>,
+    /// Whether no drain will come any more.
+    pub(super) is_over: bool,
     pub(super) waiters: BTreeMap<u64, (Lane, Waker)>,
     pub(super) next_waiter: u64,
 }
@@ -145,6 +147,7 @@ impl Inner {
             waker: None,
             lanes: Lane::ALL.map(lane),
             signals: VecDeque::new(),
+            is_over: false,
             waiters: BTreeMap::new(),
             next_waiter: 0,
         }

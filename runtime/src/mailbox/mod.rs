@@ -151,9 +151,14 @@ impl Mailbox {
         self.inner.lock().waiters.remove(&key);
     }
 
-    /// Gives the drain a word. Accepted at every time, also with the door shut: exits of children must arrive.
+    /// Gives the drain a word. Accepted also with the door shut, because exits of children must arrive; but not once the
+    /// mailbox was emptied for good: nobody takes it out any more, and what it names would never be freed.
     pub(crate) fn signal(&self, signal: Signal) {
         let mut inner = self.inner.lock();
+        if inner.is_over {
+            drop(inner);
+            return drop(signal);
+        }
         inner.signals.push_back(signal);
         self.raise(SIGNAL);
         self.wake(inner);
@@ -414,7 +419,7 @@ impl Mailbox {
         drop(signals);
     }
 
-    /// Takes out everything that waits. The door must be shut and no drain alive.
+    /// Takes out everything that waits, for good. The door must be shut and no drain alive.
     pub(crate) fn empty(&self) -> Vec<Envelope> {
         let mut inner = self.inner.lock();
         let all: Vec<Envelope> = inner.lanes.iter_mut().flat_map(|places| places.queue.drain(..)).collect();
@@ -422,8 +427,12 @@ impl Mailbox {
             places.note_taken(None, 0);
             places.queue = Default::default();
         });
-        inner.signals.clear();
+        inner.is_over = true;
+        let signals = std::mem::take(&mut inner.signals);
         self.hint.store(0, Ordering::Relaxed);
+        drop(inner);
+        // As in `clear_signals`.
+        drop(signals);
         all
     }
 

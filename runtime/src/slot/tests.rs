@@ -42,6 +42,19 @@ impl Handler<Sleep> for Sleeper {
     }
 }
 
+/// Wants to know of its own end.
+struct Vain;
+
+impl Actor for Vain {
+    type Protocol = Silent;
+    const KIND: &'static str = "vain";
+
+    async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+        cx.watch(&cx.address());
+        Ok(())
+    }
+}
+
 /// Looks at the tree when it drops.
 struct Look(System);
 
@@ -86,6 +99,20 @@ fn an_end_of_one_incarnation_never_touches_the_next() {
         settle().await;
         assert_eq!((slot.phase(), slot.life.lock().number), (Phase::Running, 2));
         assert_eq!((ended, system.ground().killed()), (Poll::Ready(true), 0));
+        system.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_said_to_an_actor_that_is_gone_keeps_nobody_alive() {
+    testkit::run(1, |system| async move {
+        let vain = system.spawn("vain", || Vain).await.unwrap().address().unwrap();
+        vain.stop();
+        vain.gone().await;
+        let slot = Arc::downgrade(&vain.0);
+        drop(vain);
+        settle().await;
+        assert!(slot.upgrade().is_none());
         system.shutdown(GRACE).await.unwrap();
     });
 }
