@@ -155,9 +155,7 @@ async fn a_planner_made_of_a_closure_runs_tools_without_a_model() {
     let (node, witness) = (Node::start().await, Witness::default());
     let planner = FunctionPlanner::new(|state| {
         Ok(vec![match state.observations.first() {
-            None => {
-                Action::Tool(ToolCall { id: "1".into(), name: "shout".into(), arguments: r#"{"word": "x"}"#.into() })
-            }
+            None => Action::Tool(ToolCall::new("1", "shout", r#"{"word": "x"}"#)),
             Some(observation) => Action::Finish(observation.result.text()),
         }])
     });

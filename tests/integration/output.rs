@@ -31,7 +31,7 @@ async fn an_answer_is_parsed_into_its_type() {
     let city: City = agent.ask("Which city?").output().await.unwrap();
     assert_eq!(city, oslo());
     for request in model.requests() {
-        let Some(ResponseFormat::JsonSchema { name, schema, strict: false }) = &request.options.format else {
+        let Some(ResponseFormat::JsonSchema { name, schema, strict: false, .. }) = &request.options.format else {
             panic!("{:?}", request.options.format)
         };
         assert_eq!((name.as_str(), &schema["required"]), ("City", &json!(["name", "people"])));

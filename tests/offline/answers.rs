@@ -119,7 +119,7 @@ impl Conversation {
             Ok(output) => (output.parts, ToolOutcome::Ok),
             Err(error) => (vec![Part::text(format!("{}: {}", error.code(), error.message()))], ToolOutcome::Error),
         };
-        ToolResult { call_id: call.id.clone(), name: call.name.clone(), parts, outcome }
+        ToolResult { outcome, ..ToolResult::new(call.id.clone(), call.name.clone(), parts) }
     }
 }
 

@@ -122,6 +122,7 @@ impl Handoff {
             }),
             effect: Effect::Idempotent,
             timeout: None,
+            notes: None,
         }
     }
 }

@@ -48,7 +48,8 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> IntoFuture for AskOutput
             let name = T::schema_name().chars().filter(char::is_ascii_alphanumeric).take(64).collect();
             let Ask { agent, invoke, .. } = self.ask.timed();
             // Not strict: vendors then refuse optional fields, and the answer is checked here in any case.
-            let mut invoke = invoke.with_format(ResponseFormat::JsonSchema { name, schema, strict: false });
+            let mut invoke =
+                invoke.with_format(ResponseFormat::JsonSchema { name, schema, strict: false, description: None });
             let mut sent_back = 0;
             loop {
                 let reply = agent.invoke(invoke.clone()).await?;

@@ -94,7 +94,7 @@ impl Answer {
     #[must_use]
     #[allow(clippy::needless_pass_by_value)] // Callers write `json!(…)`.
     pub fn and_call(self, name: impl Into<String>, arguments: Value) -> Self {
-        self.and_tool_call(ToolCall { id: String::new(), name: name.into(), arguments: arguments.to_string() })
+        self.and_tool_call(ToolCall::new("", name, arguments.to_string()))
     }
 
     /// Adds a tool call as it stands, for malformed arguments and chosen ids.

@@ -44,7 +44,7 @@ impl Planner for FunctionPlanner {
             });
             let message = ChatMessage::new(beluga_core::Role::Assistant, parts.collect());
             let (finish, usage) = (FinishReason::Stop, Usage::default());
-            Ok(Plan { answer: ModelAnswer { message, finish, id: None, usage, raw_usage: None }, actions })
+            Ok(Plan { answer: ModelAnswer { message, finish, usage, ..ModelAnswer::text("") }, actions })
         })
     }
 }

@@ -5,10 +5,12 @@
 //! are decisions of its callers. Time limits of a whole call belong to the callers too; here only connecting is bounded.
 
 mod client;
+mod lines;
 mod retry_after;
 mod sse;
 mod tls;
 
 pub use client::{CONNECT_TIMEOUT, HttpClient, HttpRequest, HttpResponse, Network};
+pub use lines::LineDecoder;
 pub use retry_after::retry_after;
 pub use sse::{SSE_EVENT_MAX_BYTES, SseDecoder, SseEvent};

@@ -8,9 +8,9 @@ use beluga_core::{Error, ModelChunk, Result, Retry};
 use http::{HeaderMap, StatusCode};
 
 use super::fault::{self, VendorError};
-use super::profile::{Dialect, Profile};
-use super::{anthropic, openai_chat};
-use crate::http::{SseDecoder, SseEvent, retry_after};
+use super::framing::{BodyForm, Frames, Framing};
+use super::profile::Profile;
+use crate::http::{SseEvent, retry_after};
 
 /// The most bytes an answer may have; more ends it with `provider_unavailable`.
 pub const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -59,6 +59,7 @@ pub struct AnswerHead {
 pub struct AnswerDecoder {
     provider: &'static str,
     head: AnswerHead,
+    framing: Framing,
     form: Form,
     dialect: Box<dyn Decode>,
     chunks: VecDeque<ModelChunk>,
@@ -67,9 +68,10 @@ pub struct AnswerDecoder {
     secret: Option<beluga_core::SecretString>,
 }
 
-/// A dialect's half of decoding. Chunks go to the end of `out`; the last one is `Finished`.
+/// A dialect's half of decoding. Chunks go to the end of `out`; the last one is `Finished`, before it `AnswerNotes` if
+/// there is anything to note.
 pub(super) trait Decode: Send + fmt::Debug {
-    /// Takes one event of a stream.
+    /// Takes one event of a stream, however it was framed.
     fn event(&mut self, event: &SseEvent<'_>, out: &mut VecDeque<ModelChunk>) -> Result<()>;
 
     /// Takes a whole answer.
@@ -82,7 +84,7 @@ pub(super) trait Decode: Send + fmt::Debug {
 enum Form {
     /// Nothing but white space came yet.
     Unknown,
-    Events(SseDecoder),
+    Events(Frames),
     Whole(Vec<u8>),
     Refusal(Vec<u8>),
 }
@@ -91,14 +93,13 @@ impl AnswerDecoder {
     /// Makes the decoder of one answer of a vendor.
     #[must_use]
     pub fn new(profile: &Profile, head: AnswerHead) -> Self {
-        let dialect: Box<dyn Decode> = match profile.dialect {
-            Dialect::OpenAiChat => Box::new(openai_chat::ChatDecoder::new(profile, head.seed)),
-            Dialect::Anthropic => Box::new(anthropic::MessagesDecoder::new(profile, head.seed)),
-        };
+        let grammar = profile.dialect.grammar();
+        let dialect = grammar.decoder(profile, head.seed);
         let form = if head.status.is_success() { Form::Unknown } else { Form::Refusal(Vec::new()) };
         Self {
             provider: profile.otel_name,
             head,
+            framing: grammar.facts().framing,
             form,
             dialect,
             chunks: VecDeque::new(),
@@ -158,9 +159,10 @@ impl AnswerDecoder {
         }
         if matches!(self.form, Form::Unknown) {
             let Some(first) = piece.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(()) };
-            // Content types lie; an event stream cannot begin with a brace.
-            self.form =
-                if matches!(first, b'{' | b'[') { Form::Whole(Vec::new()) } else { Form::Events(SseDecoder::new()) };
+            self.form = match self.framing.open(*first, &self.head.headers) {
+                BodyForm::Whole => Form::Whole(Vec::new()),
+                BodyForm::Stream(frames) => Form::Events(frames),
+            };
         }
         let Self { form, dialect, chunks, is_complete, .. } = self;
         match form {

@@ -50,7 +50,12 @@ impl ModelFactory for HttpModelFactory {
         let mut headers = options.headers;
         add_headers(&profile, config, &mut headers)?;
         let settings = Settings {
-            url: profile.endpoint(config.base_url.as_deref())?,
+            base: profile.base(config.base_url.as_deref())?,
+            query_key: match profile.auth {
+                Auth::Query(name) => Some(name),
+                Auth::Bearer | Auth::Header(_) => None,
+            },
+            authorizer: None,
             profile,
             model,
             headers,
@@ -153,7 +158,7 @@ fn add_headers(profile: &Profile, config: &ProviderConfig, headers: &mut HeaderM
     add(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
     // A compressed stream waits in the compressor's window.
     add(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for (name, value) in profile.dialect.headers() {
+    for &(name, value) in profile.dialect.facts().headers {
         add(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     let Some(key) = &config.api_key else {
@@ -171,6 +176,8 @@ fn add_headers(profile: &Profile, config: &ProviderConfig, headers: &mut HeaderM
     let (name, text) = match profile.auth {
         Auth::Bearer => (AUTHORIZATION, format!("Bearer {key}")),
         Auth::Header(name) => (HeaderName::from_static(name), key.to_owned()),
+        // It is added to the address of every call.
+        Auth::Query(_) => return Ok(()),
     };
     let mut value = HeaderValue::from_str(&text)
         .map_err(|_| Error::config(format!("the key of the provider \"{}\" has forbidden characters", profile.name)))?;

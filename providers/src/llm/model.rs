@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use beluga_core::{
-    BoxFuture, BoxStream, CallContext, Cancelled, ChatModel, Code, Error, Host, ModelChunk, ModelInfo, ModelRequest,
-    Result, SecretString,
+    BoxFuture, BoxStream, CallContext, Cancelled, ChatModel, Code, Error, ExposeSecret, Host, ModelChunk, ModelInfo,
+    ModelRequest, Result, SecretString,
 };
 use bytes::Bytes;
 use futures_core::Stream;
@@ -17,6 +17,7 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 use super::answer::{AnswerDecoder, AnswerHead};
+use super::authorize::Authorize;
 use super::profile::Profile;
 use crate::http::{HttpClient, HttpRequest, HttpResponse};
 
@@ -37,7 +38,12 @@ pub(super) struct HttpModel(pub(super) Arc<Settings>);
 pub(super) struct Settings {
     pub(super) profile: Profile,
     pub(super) model: String,
-    pub(super) url: Url,
+    /// The vendor's address; that of a call is made of it.
+    pub(super) base: Url,
+    /// A key that travels in the query.
+    pub(super) query_key: Option<&'static str>,
+    /// What makes the credential, where it is no header.
+    pub(super) authorizer: Option<Arc<dyn Authorize>>,
     /// With the key, marked as sensitive.
     pub(super) headers: HeaderMap,
     pub(super) key: Option<SecretString>,
@@ -175,15 +181,21 @@ impl AnswerStream {
         let now = settings.host.now();
         self.cx.check(now)?;
         let body = settings.profile.encode(&settings.model, request, settings.streams, settings.max_tokens)?;
-        let request = HttpRequest {
-            method: Method::POST,
-            url: settings.url.clone(),
-            headers: settings.headers.clone(),
-            body: Bytes::from(body),
-        };
+        let model = request.options.model.as_deref().unwrap_or(&settings.model);
+        let mut url = settings.profile.endpoint(&settings.base, model, settings.streams);
+        if let (Some(name), Some(key)) = (settings.query_key, &settings.key) {
+            url.query_pairs_mut().append_pair(name, key.expose_secret().trim());
+        }
+        let request =
+            HttpRequest { method: Method::POST, url, headers: settings.headers.clone(), body: Bytes::from(body) };
         let client = settings.client.clone();
         self.limit = now.checked_add(settings.timeout);
-        self.phase = Phase::Sending(Box::pin(async move { client.send(request).await }));
+        self.phase = match settings.authorizer.clone() {
+            None => Phase::Sending(Box::pin(async move { client.send(request).await })),
+            Some(authorizer) => {
+                Phase::Sending(Box::pin(async move { client.send(authorizer.authorize(request).await?).await }))
+            }
+        };
         Ok(())
     }
 

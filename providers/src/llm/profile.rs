@@ -3,7 +3,7 @@
 use beluga_core::{Error, ModelRequest, ProviderVariables, Result};
 use url::Url;
 
-use super::{anthropic, openai_chat};
+use super::dialect::{Call, Dialect, WireRequest, escaped_segment};
 
 /// A vendor: where it is, how it is called, and how it differs from its dialect's norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +40,6 @@ pub struct Profile {
     pub unsupported: &'static [&'static str],
 }
 
-/// A wire format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// OpenAI's chat completions, spoken by most vendors.
-    OpenAiChat,
-    /// Anthropic's Messages.
-    Anthropic,
-}
-
 /// How a configured address is completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressForm {
@@ -56,6 +47,12 @@ pub enum AddressForm {
     Whole,
     /// As Ollama's variables write it: the scheme, the port and `/v1` may be missing.
     Ollama,
+    /// As Azure's deployments: the model stands in the path and the version of the API in the query, unless the address
+    /// is already that of the newer API, which ends in `/v1`.
+    AzureDeployments {
+        /// The version, where the address's own query names none.
+        api_version: &'static str,
+    },
 }
 
 /// How the key travels.
@@ -65,6 +62,8 @@ pub enum Auth {
     Bearer,
     /// The key alone in this header.
     Header(&'static str),
+    /// The key as this parameter of the query.
+    Query(&'static str),
 }
 
 /// How thinking is asked for.
@@ -93,30 +92,50 @@ pub enum ReasoningBack {
 const OLLAMA_PORT: u16 = 11_434;
 
 impl Profile {
-    /// Returns the address requests go to.
+    /// Returns the vendor's address, from which [`endpoint`](Self::endpoint) makes that of a call.
     ///
     /// # Errors
     /// `config` if there is no address, or it is none.
-    pub fn endpoint(&self, configured: Option<&str>) -> Result<Url> {
+    pub fn base(&self, configured: Option<&str>) -> Result<Url> {
         let Some(base) = configured.or(self.base_url) else {
             return Err(Error::config(format!("a provider of kind \"{}\" needs base_url", self.name)));
         };
         let base = match self.address_form {
-            AddressForm::Whole => base.trim().to_owned(),
+            AddressForm::Whole | AddressForm::AzureDeployments { .. } => base.trim().to_owned(),
             AddressForm::Ollama => ollama_address(base.trim()),
         };
         let mut url = Url::parse(&base).map_err(|error| self.bad_address(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
             return Err(self.bad_address("it starts with neither http:// nor https://"));
         }
-        let have = url.path().trim_end_matches('/');
-        let path = self.dialect.path();
-        // Some write Anthropic's address with the version and some without.
-        let path = if have.ends_with("/v1") { path.strip_prefix("/v1").unwrap_or(path) } else { path };
-        let path = format!("{have}{path}");
-        url.set_path(&path);
         url.set_fragment(None);
         Ok(url)
+    }
+
+    /// Returns the address a call of a model goes to. A query of the vendor's address stays.
+    #[must_use]
+    pub fn endpoint(&self, base: &Url, model: &str, stream: bool) -> Url {
+        let target = self.dialect.grammar().target(model, stream);
+        let have = base.path().trim_end_matches('/');
+        let path = target.path.as_ref();
+        // Some write an address with the version and some without.
+        let first_end = path.get(1..).and_then(|rest| rest.find('/')).map_or(path.len(), |at| at + 1);
+        let (first, rest) = path.split_at(first_end);
+        let mut path = if have.ends_with(first) { format!("{have}{rest}") } else { format!("{have}{path}") };
+        let mut query = target.query.map(str::to_owned);
+        if let AddressForm::AzureDeployments { api_version } = self.address_form
+            && !have.ends_with("/v1")
+        {
+            path = format!("{have}/openai/deployments/{}{}", escaped_segment(model), target.path);
+            if !base.query_pairs().any(|(name, _)| name == "api-version") {
+                query = Some(format!("api-version={api_version}"));
+            }
+        }
+        let mut url = base.clone();
+        url.set_path(&path);
+        let query = [base.query().map(str::to_owned), query].into_iter().flatten().collect::<Vec<_>>().join("&");
+        url.set_query((!query.is_empty()).then_some(query.as_str()));
+        url
     }
 
     fn bad_address(&self, why: &str) -> Error {
@@ -136,30 +155,15 @@ impl Profile {
         stream: bool,
         max_tokens: Option<u32>,
     ) -> Result<Vec<u8>> {
-        match self.dialect {
-            Dialect::OpenAiChat => openai_chat::encode(self, model, request, stream, max_tokens),
-            Dialect::Anthropic => anthropic::encode(self, model, request, stream, max_tokens),
-        }
-    }
-}
-
-impl Dialect {
-    /// Returns the path below the vendor's address.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Dialect::OpenAiChat => "/chat/completions",
-            Dialect::Anthropic => "/v1/messages",
-        }
+        self.dialect.grammar().encode(&Call { profile: self, model, request, stream, max_tokens })
     }
 
-    /// Returns the headers every request has besides the key.
-    #[must_use]
-    pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Dialect::OpenAiChat => &[],
-            Dialect::Anthropic => &[("anthropic-version", anthropic::VERSION)],
-        }
+    /// Decodes a request that was encoded for this vendor; `path` is the path of its URL.
+    ///
+    /// # Errors
+    /// `invalid_input` if it is no request of the dialect; `unsupported` where the dialect only asks and never serves.
+    pub fn decode_request(&self, path: &str, body: &[u8]) -> Result<WireRequest> {
+        self.dialect.grammar().decode_request(self, path, body)
     }
 }
 
@@ -189,12 +193,27 @@ mod tests {
 
     #[test]
     fn addresses_are_completed_with_the_dialects_path() {
-        let url = |profile: &Profile, base: Option<&str>| profile.endpoint(base).unwrap().to_string();
+        let url = |profile: &Profile, base: Option<&str>| {
+            profile.endpoint(&profile.base(base).unwrap(), "m", true).to_string()
+        };
         assert_eq!(url(&OPENAI, None), "https://api.openai.com/v1/chat/completions");
         assert_eq!(url(&OPENAI, Some("http://127.0.0.1:9/v1/")), "http://127.0.0.1:9/v1/chat/completions");
         assert_eq!(url(&ANTHROPIC, None), "https://api.anthropic.com/v1/messages");
         assert_eq!(url(&ANTHROPIC, Some("http://h/v1")), "http://h/v1/messages");
         assert_eq!(url(&OPENAI_COMPATIBLE, Some("http://h/x?a=b")), "http://h/x/chat/completions?a=b");
+    }
+
+    #[test]
+    fn an_azure_deployment_stands_in_the_path() {
+        let azure = Profile { address_form: AddressForm::AzureDeployments { api_version: "2024-10-21" }, ..OPENAI };
+        let url = |base: &str| azure.endpoint(&azure.base(Some(base)).unwrap(), "my gpt", true).to_string();
+        let path = "/openai/deployments/my%20gpt/chat/completions";
+        assert_eq!(
+            url("https://r.openai.azure.com"),
+            format!("https://r.openai.azure.com{path}?api-version=2024-10-21")
+        );
+        assert_eq!(url("https://r/?api-version=x"), format!("https://r{path}?api-version=x"));
+        assert_eq!(url("https://r/openai/v1/"), "https://r/openai/v1/chat/completions");
     }
 
     #[test]
@@ -208,15 +227,16 @@ mod tests {
             ("https://ollama.example.com/", "https://ollama.example.com"),
             ("http://localhost:11434/v1", "http://localhost:11434"),
         ] {
-            assert_eq!(OLLAMA.endpoint(Some(given)).unwrap().to_string(), format!("{want}{end}"), "{given}");
+            let url = OLLAMA.endpoint(&OLLAMA.base(Some(given)).unwrap(), "m", false);
+            assert_eq!(url.to_string(), format!("{want}{end}"), "{given}");
         }
     }
 
     #[test]
     fn a_wrong_address_is_told_without_repeating_it() {
-        let error = OPENAI.endpoint(Some("user:secret@host")).unwrap_err();
+        let error = OPENAI.base(Some("user:secret@host")).unwrap_err();
         assert_eq!(error.code(), beluga_core::Code::Config);
         assert!(!error.to_string().contains("secret"), "{error}");
-        assert!(OPENAI_COMPATIBLE.endpoint(None).unwrap_err().to_string().contains("base_url"));
+        assert!(OPENAI_COMPATIBLE.base(None).unwrap_err().to_string().contains("base_url"));
     }
 }

@@ -2,7 +2,8 @@
 
 use beluga_core::ProviderVariables;
 
-use super::profile::{AddressForm, Auth, Dialect, Profile, ReasoningBack, ReasoningParameter};
+use super::dialect::Dialect;
+use super::profile::{AddressForm, Auth, Profile, ReasoningBack, ReasoningParameter};
 
 /// What most vendors of OpenAI's dialect have in common.
 const CHAT: Profile = Profile {

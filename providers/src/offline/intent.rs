@@ -258,6 +258,7 @@ mod tests {
             input_schema: json!({"properties": {"city": {"type": "string"}}, "required": ["city"]}),
             effect: beluga_core::Effect::Pure,
             timeout: None,
+            notes: None,
         };
         let name = |intent: &Intent| match intent {
             Intent::Sum(sum) => sum.expression.clone(),

@@ -170,7 +170,7 @@ fn input_words(request: &ModelRequest) -> u64 {
     let parts = request.messages.iter().flat_map(|message| &message.parts);
     parts
         .map(|part| match part {
-            Part::Text { text } => count_words(text),
+            Part::Text { text, .. } => count_words(text),
             Part::ToolCall(call) => 1 + count_words(&call.arguments),
             Part::ToolResult(result) => count_words(&result.text()),
             _ => 0,

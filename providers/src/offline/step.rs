@@ -84,6 +84,7 @@ impl<'a> Turn<'a> {
         let offered = |tool: &&ToolDefinition| match &request.options.tool_choice {
             ToolChoice::None => false,
             ToolChoice::Tool(name) => tool.name == *name,
+            ToolChoice::Among { tools, .. } => tools.contains(&tool.name),
             ToolChoice::Auto | ToolChoice::Required => true,
         };
         Self {
@@ -145,7 +146,7 @@ impl<'a> Turn<'a> {
                 continue;
             }
             let id = format!("offline_{}_{}", self.number, self.calls.len() + missing.len() + 1);
-            missing.push(ToolCall { id, name: name.clone(), arguments: arguments.clone() });
+            missing.push(ToolCall::new(id, name.clone(), arguments.clone()));
         }
         missing
     }

@@ -115,6 +115,7 @@ impl HttpTool {
             input_schema: schema(),
             effect: Effect::Once,
             timeout: Some(settings.timeout.saturating_add(MARGIN)),
+            notes: None,
         };
         Self(Arc::new(Inner { client, host, settings, definition }))
     }

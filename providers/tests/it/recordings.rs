@@ -103,7 +103,7 @@ impl Said {
         let mut said = Self::default();
         for chunk in chunks {
             match chunk {
-                ModelChunk::Text { text } => said.text.push_str(text),
+                ModelChunk::Text { text } | ModelChunk::Refusal { text } => said.text.push_str(text),
                 ModelChunk::ThinkingDelta { text } => said.thinking.push_str(text),
                 ModelChunk::ToolCall(call) => said.tools.push(call.name.clone()),
                 _ => {}

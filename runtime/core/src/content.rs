@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::notes::{MessageNotes, PartNotes};
 use crate::usage::Usage;
 
 /// Who speaks.
@@ -55,13 +56,16 @@ pub struct ChatMessage {
     /// What the answer cost; only on assistant messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What else is known of the message; absent for nearly all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Box<MessageNotes>>,
 }
 
 impl ChatMessage {
     /// Makes a message of the given parts.
     #[must_use]
     pub fn new(role: Role, parts: Vec<Part>) -> Self {
-        Self { role, parts, model: None, usage: None }
+        Self { role, parts, model: None, usage: None, notes: None }
     }
 
     /// Makes a system message.
@@ -120,6 +124,17 @@ pub enum Part {
     Text {
         /// The text.
         text: String,
+        /// What else is known of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notes: Option<Box<PartNotes>>,
+    },
+    /// The model's refusal to answer, in words.
+    Refusal {
+        /// The text.
+        text: String,
+        /// What else is known of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notes: Option<Box<PartNotes>>,
     },
     /// A picture.
     Image(Media),
@@ -135,22 +150,68 @@ pub enum Part {
     ToolCall(ToolCall),
     /// What the tool answered.
     ToolResult(ToolResult),
+    /// Something of a vendor's own, such as a call of a tool that runs at the vendor, or that tool's result.
+    Foreign(Foreign),
 }
 
 impl Part {
     /// Makes a text part.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Part::Text { text: text.into() }
+        Part::Text { text: text.into(), notes: None }
     }
 
-    /// Returns the text of a text part.
+    /// Returns what a part says in words: the text of a text or of a refusal.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
-            Part::Text { text } => Some(text),
+            Part::Text { text, .. } | Part::Refusal { text, .. } => Some(text),
             _ => None,
         }
+    }
+
+    /// Returns about how many bytes the part's content has: text, bytes as base64, arguments, or JSON.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Part::Text { text, .. } | Part::Refusal { text, .. } => text.len(),
+            Part::Image(media) | Part::Audio(media) | Part::Video(media) | Part::File(media) => match &media.source {
+                MediaSource::Base64(data) | MediaSource::Text(data) => data.len(),
+                MediaSource::Url(text) | MediaSource::Id(text) => text.len(),
+            },
+            Part::Thinking(thinking) => thinking.text.len() + thinking.signature.as_ref().map_or(0, String::len),
+            Part::ToolCall(call) => call.arguments.len(),
+            Part::ToolResult(result) => result.parts.iter().map(Part::size_bytes).sum(),
+            Part::Foreign(foreign) => foreign.value.to_string().len(),
+        }
+    }
+
+    /// Returns what else is known of the part.
+    #[must_use]
+    pub fn notes(&self) -> Option<&PartNotes> {
+        match self {
+            Part::Text { notes, .. } | Part::Refusal { notes, .. } => notes.as_deref(),
+            Part::Image(media) | Part::Audio(media) | Part::Video(media) | Part::File(media) => media.notes.as_deref(),
+            Part::Thinking(thinking) => thinking.notes.as_deref(),
+            Part::ToolCall(call) => call.notes.as_deref(),
+            Part::ToolResult(result) => result.notes.as_deref(),
+            Part::Foreign(foreign) => foreign.notes.as_deref(),
+        }
+    }
+
+    /// Adds what else is known of the part.
+    #[must_use]
+    pub fn with_notes(mut self, new: PartNotes) -> Self {
+        let notes = match &mut self {
+            Part::Text { notes, .. } | Part::Refusal { notes, .. } => notes,
+            Part::Image(media) | Part::Audio(media) | Part::Video(media) | Part::File(media) => &mut media.notes,
+            Part::Thinking(thinking) => &mut thinking.notes,
+            Part::ToolCall(call) => &mut call.notes,
+            Part::ToolResult(result) => &mut result.notes,
+            Part::Foreign(foreign) => &mut foreign.notes,
+        };
+        *notes = new.boxed();
+        self
     }
 }
 
@@ -168,6 +229,29 @@ pub struct Media {
     /// How closely a picture is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Detail>,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Box<PartNotes>>,
+}
+
+impl Media {
+    /// Makes a medium of a source.
+    #[must_use]
+    pub fn new(source: MediaSource, mime: impl Into<String>) -> Self {
+        Self { source, mime: mime.into(), name: None, detail: None, notes: None }
+    }
+
+    /// Makes a medium by value, from standard base64.
+    #[must_use]
+    pub fn base64(mime: impl Into<String>, data: impl Into<Arc<str>>) -> Self {
+        Self::new(MediaSource::Base64(data.into()), mime)
+    }
+
+    /// Makes a medium by address; the vendor finds out what it is.
+    #[must_use]
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::new(MediaSource::Url(url.into()), String::new())
+    }
 }
 
 /// Where the bytes of a [`Media`] are.
@@ -178,6 +262,10 @@ pub enum MediaSource {
     Url(String),
     /// Here, as standard base64.
     Base64(Arc<str>),
+    /// At the vendor, under the id it gave when the file was uploaded.
+    Id(String),
+    /// Here, as plain text.
+    Text(Arc<str>),
 }
 
 /// How closely a picture is looked at.
@@ -205,6 +293,17 @@ pub struct Thinking {
     /// Whether the vendor withheld the text and `signature` holds the encrypted form.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redacted: bool,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Box<PartNotes>>,
+}
+
+impl Thinking {
+    /// Makes unsigned thinking of a family.
+    #[must_use]
+    pub fn new(text: impl Into<String>, family: impl Into<String>) -> Self {
+        Self { text: text.into(), family: family.into(), signature: None, redacted: false, notes: None }
+    }
 }
 
 /// The model's wish to run a tool.
@@ -216,9 +315,18 @@ pub struct ToolCall {
     pub name: String,
     /// The arguments as the raw JSON text the model wrote; may be malformed.
     pub arguments: String,
+    /// What else is known of it, such as a signature that returns with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Box<PartNotes>>,
 }
 
 impl ToolCall {
+    /// Makes a call.
+    #[must_use]
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: impl Into<String>) -> Self {
+        Self { id: id.into(), name: name.into(), arguments: arguments.into(), notes: None }
+    }
+
     /// Parses the arguments; empty text means an empty object.
     ///
     /// # Errors
@@ -248,9 +356,18 @@ pub struct ToolResult {
     pub parts: Vec<Part>,
     /// How it ended.
     pub outcome: ToolOutcome,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Box<PartNotes>>,
 }
 
 impl ToolResult {
+    /// Makes the result of a call that answered.
+    #[must_use]
+    pub fn new(call_id: impl Into<String>, name: impl Into<String>, parts: Vec<Part>) -> Self {
+        Self { call_id: call_id.into(), name: name.into(), parts, outcome: ToolOutcome::Ok, notes: None }
+    }
+
     /// Returns all text parts joined.
     #[must_use]
     pub fn text(&self) -> String {
@@ -262,6 +379,20 @@ impl ToolResult {
     pub fn is_error(&self) -> bool {
         self.outcome != ToolOutcome::Ok
     }
+}
+
+/// A part that only its maker understands, kept as it came. Goes back to its family alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// The provider family that made it and alone may see it again.
+    pub family: String,
+    /// The vendor's word for its sort, such as `server_tool_use`.
+    pub kind: String,
+    /// Its fields, without the one that names the sort.
+    pub value: Value,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Box<PartNotes>>,
 }
 
 /// How a tool call ended.

@@ -15,7 +15,9 @@
     )
 )]
 
+mod answer;
 mod cancel;
+mod chunk;
 mod content;
 mod context;
 mod error;
@@ -26,6 +28,8 @@ mod item;
 mod journal;
 mod memory;
 mod model;
+mod notes;
+mod options;
 mod provider;
 mod registry;
 mod secret;
@@ -34,9 +38,12 @@ mod tool;
 mod trace;
 mod usage;
 
+pub use answer::{AnswerDraft, ModelAnswer};
 pub use cancel::{CancelToken, Cancelled};
+pub use chunk::{FinishReason, ModelChunk};
 pub use content::{
-    ChatMessage, Detail, Media, MediaSource, Part, Role, Thinking, ToolCall, ToolOutcome, ToolResult, parse_arguments,
+    ChatMessage, Detail, Foreign, Media, MediaSource, Part, Role, Thinking, ToolCall, ToolOutcome, ToolResult,
+    parse_arguments,
 };
 pub use context::{CallContext, HOPS_MAX};
 pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
@@ -49,10 +56,9 @@ pub use id::{
 pub use item::Content;
 pub use journal::{Append, GROUP_MAX_BYTES, Group, Journal, Mark, StreamKey, SyncLevel};
 pub use memory::{Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection};
-pub use model::{
-    AnswerDraft, BoundModel, CacheHints, ChatModel, Effort, FinishReason, GenerateOptions, ModelAnswer, ModelChunk,
-    ModelInfo, ModelRequest, Reasoning, ResponseFormat, ToolChoice,
-};
+pub use model::{BoundModel, CacheHints, ChatModel, ModelInfo, ModelRequest};
+pub use notes::{AnswerNotes, CacheMark, Citation, Extra, Layout, MessageNotes, PartNotes, ToolNotes};
+pub use options::{Effort, GenerateOptions, Reasoning, ResponseFormat, ThinkingSwitch, ToolChoice};
 pub use provider::{ModelFactory, ModelRegistry, ProviderConfig, ProviderVariables};
 pub use registry::Registry;
 pub use secrecy::{ExposeSecret, SecretString};

@@ -12,6 +12,7 @@ use crate::content::Part;
 use crate::context::CallContext;
 use crate::error::Result;
 use crate::id::{AgentName, SessionId, TurnId};
+use crate::notes::ToolNotes;
 use crate::state::{State, StateAccess, StateScope};
 
 /// A tool a model may call.
@@ -50,7 +51,7 @@ impl<T: Tool + ?Sized> Tool for Arc<T> {
 }
 
 /// What a model and the runtime know of a tool.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ToolDefinition {
     /// The name: `[A-Za-z0-9_-]{1,64}`.
     pub name: String,
@@ -64,6 +65,9 @@ pub struct ToolDefinition {
     /// The most time one call may take; the runtime's default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// What vendors are told besides: strictness, a cache mark, a tool that runs at the vendor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Box<ToolNotes>>,
 }
 
 /// What a repeated call does; decides what happens to a call that a crash interrupted.

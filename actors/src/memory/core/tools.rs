@@ -79,6 +79,7 @@ fn definition(name: &str, description: &str, fields: &Value, required: &[&str]) 
         }),
         effect: Effect::Idempotent,
         timeout: None,
+        notes: None,
     }
 }
 

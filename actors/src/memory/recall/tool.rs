@@ -42,6 +42,7 @@ impl RecallSearch {
             }),
             effect: Effect::Pure,
             timeout: None,
+            notes: None,
         };
         Self { memory, definition }
     }

@@ -92,7 +92,7 @@ impl<'a> Port<'a> {
                     .with("answer_max_bytes", ANSWER_MAX_BYTES));
             }
             match &chunk {
-                ModelChunk::Text { text } => self.show(text, false).await?,
+                ModelChunk::Text { text } | ModelChunk::Refusal { text } => self.show(text, false).await?,
                 ModelChunk::ThinkingDelta { text } => self.show(text, true).await?,
                 _ => {}
             }
@@ -105,7 +105,8 @@ impl<'a> Port<'a> {
 /// Returns the bytes of a chunk that are kept.
 fn weight(chunk: &ModelChunk) -> usize {
     match chunk {
-        ModelChunk::Text { text } | ModelChunk::ThinkingDelta { text } => text.len(),
+        ModelChunk::Text { text } | ModelChunk::Refusal { text } | ModelChunk::ThinkingDelta { text } => text.len(),
+        ModelChunk::Whole { part } => part.size_bytes(),
         ModelChunk::Thinking(thinking) => thinking.signature.as_ref().map_or(0, String::len),
         ModelChunk::ToolCall(call) => call.arguments.len(),
         _ => 0,

@@ -148,7 +148,7 @@ const RESULTS_MAX_BYTES: usize = 2 * 1024 * 1024;
 fn cut(result: &mut ToolResult, share: usize) {
     let mut left = share;
     for part in &mut result.parts {
-        let Part::Text { text } = part else { continue };
+        let Part::Text { text, .. } = part else { continue };
         if text.len() > left {
             let kept = text.floor_char_boundary(left);
             text.truncate(kept);
@@ -171,6 +171,7 @@ fn interrupted(intent: &Intent) -> ToolResult {
             "unknown_outcome: the call was interrupted; it may or may not have had its effect, and was not repeated",
         )],
         outcome: ToolOutcome::Unknown,
+        notes: None,
     }
 }
 
@@ -194,5 +195,5 @@ fn finished(intent: &Intent, outcome: Result<ToolOutput>) -> ToolResult {
             (vec![Part::text(format!("{}: {}", error.code(), error.message()))], outcome)
         }
     };
-    ToolResult { call_id: intent.id.clone(), name: intent.name.clone(), parts, outcome }
+    ToolResult { outcome, ..ToolResult::new(intent.id.clone(), intent.name.clone(), parts) }
 }

@@ -31,6 +31,7 @@ pub fn definition<A: JsonSchema>(
         input_schema: schema_of::<A>(),
         effect,
         timeout: timeout_ms.map(Duration::from_millis),
+        notes: None,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use beluga_core::{Error, FinishReason, ModelChunk, Result, Thinking, ToolCall, Usage};
-use serde::Deserialize;
+use beluga_core::{AnswerNotes, Error, FinishReason, ModelChunk, PartNotes, Result, ToolCall, Usage};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -11,6 +10,9 @@ use super::super::answer::Decode;
 use super::super::fault::{self, VendorError};
 use super::super::json::{Text, filled, raw_value};
 use super::super::profile::Profile;
+use super::super::wire::Kept;
+use super::block::{Block, Ended};
+use super::body::{WireBlock, WireEvent, WireMessage, WireUsage};
 use crate::http::SseEvent;
 
 /// The most content blocks of one answer.
@@ -18,7 +20,7 @@ const BLOCKS_MAX: usize = 1024;
 
 /// Decodes one answer.
 #[derive(Debug)]
-pub(in super::super) struct MessagesDecoder {
+pub(super) struct MessagesDecoder {
     family: &'static str,
     seed: u64,
     has_started: bool,
@@ -26,117 +28,19 @@ pub(in super::super) struct MessagesDecoder {
     open: Vec<(i64, Block)>,
     blocks: usize,
     calls: u32,
+    /// Whether a text block has ended that the next one would run into.
+    text_before: bool,
     /// Calls whose arguments are no JSON: cut, empty or malformed, as the finish reason will tell.
     doubtful: Vec<ToolCall>,
+    cut_calls: Vec<ToolCall>,
     usage: WireUsage,
     raw_usage: Map<String, Value>,
-    reason: Option<FinishReason>,
-}
-
-#[derive(Debug)]
-enum Block {
-    Text,
-    Thinking {
-        text: String,
-        signature: String,
-    },
-    Redacted {
-        data: String,
-    },
-    Call {
-        index: u32,
-        id: String,
-        name: String,
-        first: String,
-        arguments: String,
-    },
-    /// Something of the vendor's own that has no place in the normal form.
-    Foreign,
-}
-
-#[derive(Deserialize)]
-struct WireEvent<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
-    index: Option<i64>,
-    #[serde(borrow)]
-    message: Option<WireMessage<'a>>,
-    #[serde(borrow)]
-    content_block: Option<WireBlock<'a>>,
-    #[serde(borrow)]
-    delta: Option<WireDelta<'a>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireMessage<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    model: Option<Text<'a>>,
-    #[serde(borrow)]
-    content: Option<Vec<WireBlock<'a>>>,
-    #[serde(borrow)]
-    stop_reason: Option<Text<'a>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireBlock<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow)]
-    signature: Option<Text<'a>>,
-    #[serde(borrow)]
-    data: Option<Text<'a>>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireDelta<'a> {
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow)]
-    signature: Option<Text<'a>>,
-    #[serde(borrow)]
-    partial_json: Option<Text<'a>>,
-    #[serde(borrow)]
-    stop_reason: Option<Text<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct WireUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    output_tokens_details: Option<WireOutputDetails>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct WireOutputDetails {
-    thinking_tokens: Option<u64>,
+    reason: Option<String>,
+    kept: Kept,
 }
 
 impl MessagesDecoder {
-    pub(in super::super) fn new(profile: &Profile, seed: u64) -> Self {
+    pub(super) fn new(profile: &Profile, seed: u64) -> Self {
         Self {
             family: profile.name,
             seed,
@@ -144,106 +48,54 @@ impl MessagesDecoder {
             open: Vec::new(),
             blocks: 0,
             calls: 0,
+            text_before: false,
             doubtful: Vec::new(),
+            cut_calls: Vec::new(),
             usage: WireUsage::default(),
             raw_usage: Map::new(),
             reason: None,
+            kept: Kept::default(),
         }
     }
 
     fn start(&mut self, message: &WireMessage<'_>, out: &mut VecDeque<ModelChunk>) {
         let owned = |text: &Option<Text<'_>>| filled(text.as_ref()).map(str::to_owned);
         self.has_started = true;
+        self.kept.take(&message.rest, &[]);
         out.push_back(ModelChunk::Started { id: owned(&message.id), model: owned(&message.model) });
     }
 
-    fn begin(&mut self, index: i64, block: &WireBlock<'_>, out: &mut VecDeque<ModelChunk>) -> Result<()> {
+    fn begin(&mut self, index: i64, raw: &RawValue, out: &mut VecDeque<ModelChunk>) -> Result<()> {
         self.blocks += 1;
         if self.blocks > BLOCKS_MAX {
             return Err(Error::provider_unavailable(format!("the answer has more than {BLOCKS_MAX} blocks")));
         }
-        let text = |text: &Option<Text<'_>>| filled(text.as_ref()).unwrap_or_default().to_owned();
-        let draft = match filled(block.kind.as_ref()).unwrap_or_default() {
-            "text" => {
-                push_text(filled(block.text.as_ref()), out);
-                Block::Text
-            }
-            "thinking" => {
-                push_thinking(filled(block.thinking.as_ref()), out);
-                Block::Thinking { text: text(&block.thinking), signature: text(&block.signature) }
-            }
-            "redacted_thinking" => Block::Redacted { data: text(&block.data) },
-            "tool_use" => {
-                let (at, name) = (self.calls, text(&block.name));
-                if name.is_empty() {
-                    return Err(fault::nonsense("a tool call without a name"));
-                }
-                self.calls += 1;
-                let id = match text(&block.id) {
-                    id if id.is_empty() => format!("call_{:016x}_{at}", self.seed),
-                    id => id,
-                };
-                out.push_back(ModelChunk::ToolCallDelta {
-                    index: at,
-                    name: Some(name.clone()),
-                    arguments: String::new(),
-                });
-                let first = block.input.map(RawValue::get).unwrap_or_default().to_owned();
-                Block::Call { index: at, id, name, first, arguments: String::new() }
-            }
-            _ => Block::Foreign,
-        };
-        self.open.push((index, draft));
-        Ok(())
-    }
-
-    fn grow(&mut self, index: i64, delta: &WireDelta<'_>, out: &mut VecDeque<ModelChunk>) {
-        let Some((_, block)) = self.open.iter_mut().rev().find(|(have, _)| *have == index) else { return };
-        match block {
-            Block::Text => push_text(filled(delta.text.as_ref()), out),
-            Block::Thinking { text, signature } => {
-                text.push_str(filled(delta.thinking.as_ref()).unwrap_or_default());
-                signature.push_str(filled(delta.signature.as_ref()).unwrap_or_default());
-                push_thinking(filled(delta.thinking.as_ref()), out);
-            }
-            Block::Call { index, arguments, .. } => {
-                if let Some(piece) = filled(delta.partial_json.as_ref()) {
-                    arguments.push_str(piece);
-                    out.push_back(ModelChunk::ToolCallDelta { index: *index, name: None, arguments: piece.to_owned() });
-                }
-            }
-            Block::Redacted { .. } | Block::Foreign => {}
+        let border = out.len();
+        let block = Block::begin(raw, self.family, &mut self.calls, self.seed, out)?;
+        if self.text_before && matches!(block, Block::Text { .. }) {
+            // What is cited in one block is not cited in its neighbour.
+            out.insert(border, ModelChunk::PartNotes(Box::new(PartNotes::default())));
         }
+        self.text_before = false;
+        self.open.push((index, block));
+        Ok(())
     }
 
     fn close(&mut self, index: i64, out: &mut VecDeque<ModelChunk>) {
         let Some(at) = self.open.iter().rposition(|(have, _)| *have == index) else { return };
         let (_, block) = self.open.remove(at);
-        let family = self.family.to_owned();
-        match block {
-            Block::Thinking { text, signature } if !(text.is_empty() && signature.is_empty()) => {
-                let signature = (!signature.is_empty()).then_some(signature);
-                out.push_back(ModelChunk::Thinking(Thinking { text, family, signature, redacted: false }));
-            }
-            Block::Redacted { data } => {
-                let thinking = Thinking { text: String::new(), family, signature: Some(data), redacted: true };
-                out.push_back(ModelChunk::Thinking(thinking));
-            }
-            Block::Call { id, name, first, arguments, .. } => {
-                // Compatible servers send the whole input at the start; Anthropic an empty object in its place.
-                let arguments = if arguments.is_empty() && first != "{}" { first } else { arguments };
-                let call = ToolCall { id, name, arguments };
-                if serde_json::from_str::<&RawValue>(&call.arguments).is_ok() {
-                    out.push_back(ModelChunk::ToolCall(call));
-                } else {
-                    self.doubtful.push(call);
-                }
-            }
-            Block::Text | Block::Thinking { .. } | Block::Foreign => {}
+        let has_text = !matches!(block, Block::Text { is_empty: true, .. });
+        match block.end(self.family, out) {
+            Ended::Done => {}
+            Ended::Doubtful(call) => self.doubtful.push(call),
+            Ended::Open => self.text_before = has_text,
         }
     }
 
     fn count(&mut self, raw: &str, out: &mut VecDeque<ModelChunk>) {
+        if let Some(Value::Object(fields)) = raw_value(raw) {
+            self.raw_usage.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
+        }
         let Ok(new) = serde_json::from_str::<WireUsage>(raw) else { return };
         // The counters are cumulative; the later object may leave some out.
         let have = &mut self.usage;
@@ -263,15 +115,14 @@ impl MessagesDecoder {
             cache_write_tokens,
             reasoning_tokens: thinking.unwrap_or_default(),
         }));
-        if let Some(Value::Object(fields)) = raw_value(raw) {
-            self.raw_usage.extend(fields);
-        }
     }
 
-    fn finish(&mut self, reason: FinishReason, out: &mut VecDeque<ModelChunk>) {
+    fn finish(&mut self, word: String, out: &mut VecDeque<ModelChunk>) {
+        let reason = stop_reason(&word);
         let may_be_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
         for mut call in std::mem::take(&mut self.doubtful) {
             if may_be_cut {
+                self.cut_calls.push(call);
                 continue;
             }
             if call.arguments.is_empty() {
@@ -279,9 +130,30 @@ impl MessagesDecoder {
             }
             out.push_back(ModelChunk::ToolCall(call));
         }
+        out.push_back(ModelChunk::AnswerNotes(Box::new(AnswerNotes {
+            created: None,
+            finish_word: Some(word),
+            cut_calls: std::mem::take(&mut self.cut_calls),
+            family: self.family.to_owned(),
+            extra: self.kept.finish(),
+        })));
         let raw = std::mem::take(&mut self.raw_usage);
         let raw_usage = (!raw.is_empty()).then_some(Value::Object(raw));
         out.push_back(ModelChunk::Finished { reason, raw_usage });
+    }
+
+    /// Sets a call aside that the limit cut: of a whole answer its input is a whole object all the same.
+    fn cut(&mut self, raw: &RawValue) -> Result<()> {
+        let mut unseen = VecDeque::new();
+        let block = Block::begin(raw, self.family, &mut self.calls, self.seed, &mut unseen)?;
+        match block.end(self.family, &mut unseen) {
+            Ended::Doubtful(call) => self.cut_calls.push(call),
+            Ended::Done | Ended::Open => self.cut_calls.extend(unseen.into_iter().filter_map(|chunk| match chunk {
+                ModelChunk::ToolCall(call) => Some(call),
+                _ => None,
+            })),
+        }
+        Ok(())
     }
 }
 
@@ -300,25 +172,38 @@ impl Decode for MessagesDecoder {
                 if let Some(usage) = message.usage {
                     self.count(usage.get(), out);
                 }
+                // Some gateways put what was said before into the start.
+                for raw in message.content.iter().flatten() {
+                    self.begin(-1, raw, out)?;
+                    self.close(-1, out);
+                }
             }
             "content_block_start" => {
-                let Some(block) = &wire.content_block else { return Err(fault::nonsense("a start without a block")) };
+                let Some(block) = wire.content_block else { return Err(fault::nonsense("a start without a block")) };
                 self.begin(index, block, out)?;
             }
             "content_block_delta" => {
-                if let Some(delta) = &wire.delta {
-                    self.grow(index, delta, out);
+                let open = self.open.iter_mut().rev().find(|(have, _)| *have == index);
+                if let (Some(delta), Some((_, block))) = (&wire.delta, open) {
+                    block.grow(delta, out);
                 }
             }
             "content_block_stop" => self.close(index, out),
             "message_delta" => {
-                let reason = wire.delta.as_ref().and_then(|delta| filled(delta.stop_reason.as_ref()));
-                self.reason = reason.map(stop_reason).or(self.reason.take());
+                if let Some(delta) = &wire.delta {
+                    let reason = filled(delta.stop_reason.as_ref()).map(str::to_owned);
+                    self.reason = reason.or(self.reason.take());
+                    self.kept.take(&delta.rest, &[]);
+                }
+                self.kept.take(&wire.rest, &[]);
                 if let Some(usage) = wire.usage {
                     self.count(usage.get(), out);
                 }
             }
-            "message_stop" => return self.end(out),
+            "message_stop" => {
+                self.kept.take(&wire.rest, &[]);
+                return self.end(out);
+            }
             "error" => {
                 let error = wire.error.map_or(data, RawValue::get);
                 return Err(VendorError::parse(error.as_bytes()).into_stream_error());
@@ -335,32 +220,30 @@ impl Decode for MessagesDecoder {
         if let Some(error) = message.error {
             return Err(VendorError::parse(error.get().as_bytes()).into_stream_error());
         }
-        let (Some(content), Some(reason)) = (&message.content, filled(message.stop_reason.as_ref())) else {
+        let (Some(content), Some(word)) = (&message.content, filled(message.stop_reason.as_ref())) else {
             return Err(fault::nonsense("a message without content or reason"));
         };
         self.start(&message, out);
-        let reason = stop_reason(reason);
         let last = content.len().saturating_sub(1);
-        for (at, block) in content.iter().enumerate() {
-            // The input of a call the limit cut arrives as a whole object all the same.
-            let is_call = filled(block.kind.as_ref()) == Some("tool_use");
-            if at == last && is_call && reason == FinishReason::Length {
+        for (at, raw) in content.iter().enumerate() {
+            if at == last && stop_reason(word) == FinishReason::Length && is_call(raw) {
+                self.cut(raw)?;
                 continue;
             }
-            self.begin(0, block, out)?;
+            self.begin(0, raw, out)?;
             self.close(0, out);
         }
         if let Some(usage) = message.usage {
             self.count(usage.get(), out);
         }
-        self.finish(reason, out);
+        self.finish(word.to_owned(), out);
         Ok(())
     }
 
     fn end(&mut self, out: &mut VecDeque<ModelChunk>) -> Result<()> {
         match self.reason.take() {
-            Some(reason) if self.has_started => {
-                self.finish(reason, out);
+            Some(word) if self.has_started => {
+                self.finish(word, out);
                 Ok(())
             }
             _ => Err(fault::half()),
@@ -368,16 +251,9 @@ impl Decode for MessagesDecoder {
     }
 }
 
-fn push_text(text: Option<&str>, out: &mut VecDeque<ModelChunk>) {
-    if let Some(text) = text {
-        out.push_back(ModelChunk::Text { text: text.to_owned() });
-    }
-}
-
-fn push_thinking(text: Option<&str>, out: &mut VecDeque<ModelChunk>) {
-    if let Some(text) = text {
-        out.push_back(ModelChunk::ThinkingDelta { text: text.to_owned() });
-    }
+fn is_call(raw: &RawValue) -> bool {
+    let block: Result<WireBlock<'_>, _> = serde_json::from_str(raw.get());
+    block.is_ok_and(|block| filled(block.kind.as_ref()) == Some("tool_use"))
 }
 
 fn stop_reason(text: &str) -> FinishReason {

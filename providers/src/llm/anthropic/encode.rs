@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 
 use beluga_core::{
-    CacheHints, ChatMessage, Effort, Error, Media, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result,
-    Role, ToolChoice, ToolDefinition, ToolResult,
+    CacheHints, ChatMessage, Error, Media, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result, Role,
+    ToolChoice, ToolDefinition, ToolResult,
 };
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::super::dialect::Call;
 use super::super::json::{Fields, arguments_object};
 use super::super::profile::Profile;
-use super::FAMILY;
 
 /// The limit of an answer's tokens where nobody sets one; the vendor demands some.
 const MAX_TOKENS_DEFAULT: u32 = 8192;
@@ -24,13 +24,9 @@ const BUDGET_MIN: u32 = 1024;
 ///
 /// # Errors
 /// `unsupported` names what the vendor cannot take.
-pub(in super::super) fn encode(
-    profile: &Profile,
-    model: &str,
-    request: &ModelRequest,
-    stream: bool,
-    max_tokens: Option<u32>,
-) -> Result<Vec<u8>> {
+pub(super) fn encode(call: &Call<'_>) -> Result<Vec<u8>> {
+    let Call { profile, request, stream, max_tokens, .. } = *call;
+    let model = call.model();
     if request.options.format == Some(ResponseFormat::JsonObject) {
         return Err(Error::unsupported(format!("{} answers in JSON only by a schema", profile.name)));
     }
@@ -72,11 +68,11 @@ struct Body<'a> {
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let options = &self.request.options;
-        let thinking = options.reasoning.and_then(thinking);
-        let budget = options.reasoning.and_then(|reasoning| reasoning.budget_tokens).unwrap_or(0);
+        let thinking = options.reasoning.as_ref().and_then(thinking);
+        let budget = options.reasoning.as_ref().and_then(|reasoning| reasoning.budget_tokens).unwrap_or(0);
         let default = self.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT).saturating_add(budget);
         let mut fields = Fields::new(serializer.serialize_map(None)?, &options.extra, self.profile.unsupported);
-        fields.put("model", options.model.as_deref().unwrap_or(self.model))?;
+        fields.put("model", self.model)?;
         fields.put(self.profile.max_tokens_field, &options.max_tokens.unwrap_or(default))?;
         if self.system.lasting.is_empty() {
             if !self.system.rest.is_empty() {
@@ -103,7 +99,7 @@ impl Serialize for Body<'_> {
             fields.put_some("tool_choice", tool_choice(&options.tool_choice).as_ref())?;
         }
         fields.put_some("thinking", thinking.as_ref())?;
-        let output = output_config(options.reasoning, options.format.as_ref());
+        let output = output_config(options.reasoning.as_ref(), options.format.as_ref());
         if !output.is_empty() {
             fields.put("output_config", &output)?;
         }
@@ -162,23 +158,18 @@ fn mark_conversation(turns: &mut [WireTurn<'_>]) {
 }
 
 /// A budget is the way of the older models, an effort that of the newer ones.
-fn thinking(reasoning: Reasoning) -> Option<Value> {
-    match (reasoning.budget_tokens, reasoning.effort) {
+fn thinking(reasoning: &Reasoning) -> Option<Value> {
+    match (reasoning.budget_tokens, &reasoning.effort) {
         (Some(budget), _) => Some(json!({"type": "enabled", "budget_tokens": budget.max(BUDGET_MIN)})),
         (None, Some(_)) => Some(json!({"type": "adaptive"})),
         (None, None) => None,
     }
 }
 
-fn output_config(reasoning: Option<Reasoning>, format: Option<&ResponseFormat>) -> Map<String, Value> {
+fn output_config(reasoning: Option<&Reasoning>, format: Option<&ResponseFormat>) -> Map<String, Value> {
     let mut output = Map::new();
-    if let Some(effort) = reasoning.and_then(|reasoning| reasoning.effort) {
-        let effort = match effort {
-            Effort::Low => "low",
-            Effort::Medium => "medium",
-            Effort::High => "high",
-        };
-        output.insert("effort".to_owned(), json!(effort));
+    if let Some(effort) = reasoning.and_then(|reasoning| reasoning.effort.as_ref()) {
+        output.insert("effort".to_owned(), json!(effort.as_str()));
     }
     if let Some(ResponseFormat::JsonSchema { schema, .. }) = format {
         output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
@@ -191,6 +182,7 @@ fn tool_choice(choice: &ToolChoice) -> Option<Value> {
         ToolChoice::Auto => None,
         ToolChoice::None => Some(json!({"type": "none"})),
         ToolChoice::Required => Some(json!({"type": "any"})),
+        ToolChoice::Among { .. } => None,
         ToolChoice::Tool(name) => Some(json!({"type": "tool", "name": name})),
     }
 }
@@ -261,6 +253,8 @@ impl WireBlock<'_> {
 enum WireSource<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
+    File { file_id: &'a str },
+    Text { media_type: &'a str, data: &'a str },
 }
 
 #[derive(serde::Serialize)]
@@ -286,7 +280,7 @@ fn blocks<'a>(profile: &Profile, message: &'a ChatMessage) -> Result<Vec<WireBlo
 fn block<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WireBlock<'a>>> {
     let refused = |what: &str| Err(Error::unsupported(format!("{} takes no {what}", profile.name)));
     Ok(match part {
-        Part::Text { text } => (!text.is_empty()).then_some(WireBlock::Text { text, cache_control: None }),
+        Part::Text { text, .. } => (!text.is_empty()).then_some(WireBlock::Text { text, cache_control: None }),
         Part::Image(media) => Some(WireBlock::Image { source: source(media, "image/png"), cache_control: None }),
         Part::File(media) => Some(WireBlock::Document {
             source: source(media, "application/pdf"),
@@ -295,7 +289,7 @@ fn block<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WireBlock<'a>>>
         }),
         Part::Audio(_) => return refused("sound"),
         Part::Video(_) => return refused("video"),
-        Part::Thinking(thinking) if thinking.family == FAMILY => match &thinking.signature {
+        Part::Thinking(thinking) if thinking.family == profile.name => match &thinking.signature {
             Some(data) if thinking.redacted => Some(WireBlock::RedactedThinking { data }),
             Some(signature) => Some(WireBlock::Thinking { thinking: &thinking.text, signature }),
             // The vendor refuses thinking it did not sign.
@@ -325,6 +319,8 @@ fn tool_result<'a>(profile: &Profile, result: &'a ToolResult) -> Result<WireBloc
 fn source<'a>(media: &'a Media, default_mime: &'a str) -> WireSource<'a> {
     match &media.source {
         MediaSource::Url(url) => WireSource::Url { url },
+        MediaSource::Id(file_id) => WireSource::File { file_id },
+        MediaSource::Text(data) => WireSource::Text { media_type: "text/plain", data },
         MediaSource::Base64(data) => {
             WireSource::Base64 { media_type: if media.mime.is_empty() { default_mime } else { &media.mime }, data }
         }
@@ -345,7 +341,7 @@ fn call_id(id: &str) -> Cow<'_, str> {
 mod tests {
     use std::sync::Arc;
 
-    use beluga_core::{GenerateOptions, ToolOutcome};
+    use beluga_core::GenerateOptions;
 
     use super::*;
     use crate::llm::profiles::{ANTHROPIC, OPENAI};
@@ -357,14 +353,10 @@ mod tests {
             input_schema: json!({"type": "object"}),
             effect: beluga_core::Effect::Pure,
             timeout: None,
+            notes: None,
         };
-        let call = beluga_core::ToolCall { id: "c1".into(), name: "a".into(), arguments: "{}".into() };
-        let result = ToolResult {
-            call_id: "c1".into(),
-            name: "a".into(),
-            parts: vec![Part::text("r")],
-            outcome: ToolOutcome::Ok,
-        };
+        let call = beluga_core::ToolCall::new("c1", "a", "{}");
+        let result = ToolResult::new("c1", "a", vec![Part::text("r")]);
         let messages = [
             ChatMessage::new(Role::System, vec![Part::text("lasting"), Part::text("\n\nof today")]),
             ChatMessage::user("one"),

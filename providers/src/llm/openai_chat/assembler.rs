@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
-use beluga_core::{Error, FinishReason, ModelChunk, Result, ToolCall};
+use beluga_core::{Error, FinishReason, ModelChunk, PartNotes, Result, ToolCall};
+use serde_json::Value;
 use serde_json::value::RawValue;
+
+use super::super::wire::{Kept, Rest};
 
 /// The most calls of one answer.
 const CALLS_MAX: usize = 256;
@@ -36,11 +39,28 @@ struct Draft {
     id: String,
     name: String,
     arguments: String,
+    /// The sort of call, where it is no function.
+    kind: Option<String>,
+    kept: Kept,
+}
+
+impl Draft {
+    fn into_call(self, id: String, family: &str) -> ToolCall {
+        let mut call = ToolCall::new(id, self.name, self.arguments);
+        let mut notes = PartNotes::of(family);
+        let mut kept = self.kept;
+        notes.extra = kept.finish();
+        if let Some(kind) = self.kind {
+            notes.extra.insert("type".to_owned(), Value::String(kind));
+        }
+        call.notes = notes.boxed();
+        call
+    }
 }
 
 impl Assembler {
-    /// Takes a delta and hands on what a progress display wants to know.
-    pub(super) fn push(&mut self, delta: CallDelta<'_>, out: &mut VecDeque<ModelChunk>) -> Result<()> {
+    /// Takes a delta, hands on what a progress display wants to know, and returns the place of its call.
+    pub(super) fn push(&mut self, delta: CallDelta<'_>, out: &mut VecDeque<ModelChunk>) -> Result<usize> {
         let at = match self.place(&delta) {
             Some(at) => at,
             None if self.calls.len() >= CALLS_MAX => {
@@ -52,7 +72,7 @@ impl Assembler {
             }
         };
         self.current = at;
-        let Some(call) = self.calls.get_mut(at) else { return Ok(()) };
+        let Some(call) = self.calls.get_mut(at) else { return Ok(at) };
         if call.id.is_empty() {
             call.id.push_str(delta.id);
         }
@@ -68,7 +88,15 @@ impl Assembler {
                 arguments: delta.arguments.to_owned(),
             });
         }
-        Ok(())
+        Ok(at)
+    }
+
+    /// Takes what else a delta said of the call at this place.
+    pub(super) fn note(&mut self, at: usize, kind: Option<&str>, rest: &Rest<'_>) {
+        if let Some(call) = self.calls.get_mut(at) {
+            call.kind = call.kind.take().or_else(|| kind.map(str::to_owned));
+            call.kept.take(rest, &[]);
+        }
     }
 
     fn place(&self, delta: &CallDelta<'_>) -> Option<usize> {
@@ -97,22 +125,32 @@ impl Assembler {
         self.calls.is_empty()
     }
 
-    /// Ends the answer: hands on the whole calls, in the order they began.
-    ///
-    /// A call without an id gets one made of `seed`. What the limit or the filter cut is left out, never run.
-    pub(super) fn finish(&mut self, reason: &FinishReason, seed: u64, out: &mut VecDeque<ModelChunk>) -> Result<()> {
+    /// Ends the answer: hands on the whole calls, in the order they began, and returns those that the limit or the filter
+    /// cut, which must not run. A call without an id gets one made of `seed`.
+    pub(super) fn finish(
+        &mut self,
+        reason: &FinishReason,
+        seed: u64,
+        family: &str,
+        out: &mut VecDeque<ModelChunk>,
+    ) -> Result<Vec<ToolCall>> {
         let may_be_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
-        for (at, call) in std::mem::take(&mut self.calls).into_iter().enumerate() {
-            if may_be_cut && serde_json::from_str::<&RawValue>(&call.arguments).is_err() {
-                continue;
-            }
-            if call.name.is_empty() {
+        let mut cut = Vec::new();
+        for (at, mut call) in std::mem::take(&mut self.calls).into_iter().enumerate() {
+            // The input of a custom tool is free text: nobody can tell whether it was cut.
+            let is_cut =
+                may_be_cut && (call.kind.is_some() || serde_json::from_str::<&RawValue>(&call.arguments).is_err());
+            if call.name.is_empty() && !is_cut {
                 return Err(super::super::fault::nonsense("a tool call without a name"));
             }
-            let id = if call.id.is_empty() { format!("call_{seed:016x}_{at}") } else { call.id };
-            out.push_back(ModelChunk::ToolCall(ToolCall { id, name: call.name, arguments: call.arguments }));
+            let id = match std::mem::take(&mut call.id) {
+                id if id.is_empty() => format!("call_{seed:016x}_{at}"),
+                id => id,
+            };
+            let call = call.into_call(id, family);
+            if is_cut { cut.push(call) } else { out.push_back(ModelChunk::ToolCall(call)) }
         }
-        Ok(())
+        Ok(cut)
     }
 }
 
@@ -132,7 +170,7 @@ mod tests {
             assembler.push(*delta, &mut out).unwrap();
         }
         out.clear();
-        assembler.finish(&FinishReason::ToolCalls, 7, &mut out).unwrap();
+        assert_eq!(assembler.finish(&FinishReason::ToolCalls, 7, "openai", &mut out).unwrap(), []);
         out.into_iter()
             .map(|chunk| match chunk {
                 ModelChunk::ToolCall(call) => (call.id, call.name, call.arguments),
@@ -196,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_cut_by_the_limit_is_left_out() {
+    fn a_call_cut_by_the_limit_is_set_aside() {
         let mut assembler = Assembler::default();
         let mut out = VecDeque::new();
         assembler.push(delta(Some(0), "a", "x", "{}"), &mut out).unwrap();
         assembler.push(delta(Some(1), "b", "y", "{\"text\":\"ha"), &mut out).unwrap();
         out.clear();
-        assembler.finish(&FinishReason::Length, 0, &mut out).unwrap();
-        assert_eq!(out.len(), 1);
+        let cut = assembler.finish(&FinishReason::Length, 0, "openai", &mut out).unwrap();
+        assert_eq!((out.len(), cut[0].arguments.as_str()), (1, "{\"text\":\"ha"));
     }
 
     #[test]

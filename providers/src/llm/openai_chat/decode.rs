@@ -1,10 +1,8 @@
 //! Answers of the chat completions dialect, streamed and whole.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use beluga_core::{FinishReason, ModelChunk, Result, Thinking, Usage};
-use serde::Deserialize;
+use beluga_core::{AnswerDraft, AnswerNotes, Error, ModelChunk, Result, Usage};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,118 +10,49 @@ use super::super::answer::Decode;
 use super::super::fault::{self, VendorError};
 use super::super::json::{Text, filled, raw_value};
 use super::super::profile::Profile;
-use super::assembler::{Assembler, CallDelta};
+use super::super::wire::Kept;
+use super::body::{Count, WireChoice, WireChunk, WireUsage};
+use super::lane::{Lane, NOISE};
 use crate::http::SseEvent;
 
 /// The data of the event that ends a stream.
 const DONE: &str = "[DONE]";
 
-/// Decodes one answer.
+/// The most answers to one request.
+const ANSWERS_MAX: usize = 128;
+
+/// Decodes one answer, and those beside it.
 #[derive(Debug)]
-pub(in super::super) struct ChatDecoder {
+pub(super) struct ChatDecoder {
     family: &'static str,
     seed: u64,
     has_started: bool,
-    /// Thinking whose block has not ended.
-    thinking: String,
-    calls: Assembler,
-    reason: Option<FinishReason>,
+    first: Lane,
+    others: Vec<Other>,
+    created: Option<u64>,
+    kept: Kept,
     raw_usage: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct WireChunk<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    model: Option<Text<'a>>,
-    #[serde(borrow)]
-    object: Option<Text<'a>>,
-    #[serde(borrow)]
-    choices: Option<Vec<WireChoice<'a>>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    x_groq: Option<WireGroq<'a>>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireChoice<'a> {
-    index: Option<i64>,
-    #[serde(borrow)]
-    delta: Option<WireDelta<'a>>,
-    #[serde(borrow)]
-    message: Option<WireDelta<'a>>,
-    #[serde(borrow)]
-    finish_reason: Option<Text<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct WireDelta<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    refusal: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning: Option<Text<'a>>,
-    #[serde(borrow)]
-    tool_calls: Option<Vec<WireCall<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct WireCall<'a> {
-    index: Option<i64>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    function: Option<WireFunction<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireFunction<'a> {
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    /// Text by the book; some servers send the object itself.
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireGroq<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<WireUsageDetails>,
-    completion_tokens_details: Option<WireUsageDetails>,
-    /// DeepSeek's own counter.
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct WireUsageDetails {
-    cached_tokens: Option<u64>,
-    cache_write_tokens: Option<u64>,
-    reasoning_tokens: Option<u64>,
+/// Another answer to the same request: collected, for nobody watches it come.
+#[derive(Debug)]
+struct Other {
+    index: i64,
+    lane: Lane,
+    chunks: VecDeque<ModelChunk>,
+    draft: AnswerDraft,
 }
 
 impl ChatDecoder {
-    pub(in super::super) fn new(profile: &Profile, seed: u64) -> Self {
+    pub(super) fn new(profile: &Profile, seed: u64) -> Self {
         Self {
             family: profile.name,
             seed,
             has_started: false,
-            thinking: String::new(),
-            calls: Assembler::default(),
-            reason: None,
+            first: Lane::new(profile.name),
+            others: Vec::new(),
+            created: None,
+            kept: Kept::default(),
             raw_usage: None,
         }
     }
@@ -142,92 +71,111 @@ impl ChatDecoder {
             let owned = |text: &Option<Text<'_>>| filled(text.as_ref()).map(str::to_owned);
             out.push_back(ModelChunk::Started { id: owned(&chunk.id), model: owned(&chunk.model) });
         }
+        if let Some(created) = chunk.created.filter(|_| self.created.is_none()) {
+            self.created = created.get().parse().ok();
+        }
+        if !chunk.rest.is_empty() {
+            self.kept.take(&chunk.rest, &NOISE);
+        }
+        let groq = chunk.x_groq.map(|groq| {
+            self.kept.put("x_groq", groq.get());
+            serde_json::from_str::<WireGroq<'_>>(groq.get()).ok()
+        });
         for choice in chunk.choices.into_iter().flatten() {
-            if choice.index.unwrap_or(0) == 0 {
-                self.choice(&choice, out)?;
+            match choice.index.unwrap_or(0) {
+                0 => self.first.take(&choice, out)?,
+                index => self.other(index)?.take(&choice)?,
             }
         }
-        if let Some(usage) = chunk.usage.or(chunk.x_groq.and_then(|groq| groq.usage)) {
+        if let Some(usage) = chunk.usage.or(groq.flatten().and_then(|groq| groq.usage)) {
             self.usage(usage.get(), out);
         }
         Ok(())
     }
 
-    fn choice(&mut self, choice: &WireChoice<'_>, out: &mut VecDeque<ModelChunk>) -> Result<()> {
-        if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref()) {
-            let thinking = filled(delta.reasoning_content.as_ref()).or_else(|| filled(delta.reasoning.as_ref()));
-            if let Some(text) = thinking {
-                self.thinking.push_str(text);
-                out.push_back(ModelChunk::ThinkingDelta { text: text.to_owned() });
+    fn other(&mut self, index: i64) -> Result<&mut Other> {
+        let at = match self.others.iter().position(|other| other.index == index) {
+            Some(at) => at,
+            None if self.others.len() + 1 >= ANSWERS_MAX => {
+                return Err(Error::provider_unavailable(format!("there are more than {ANSWERS_MAX} answers")));
             }
-            for text in [filled(delta.content.as_ref()), filled(delta.refusal.as_ref())].into_iter().flatten() {
-                self.end_thinking(out);
-                out.push_back(ModelChunk::Text { text: text.to_owned() });
+            None => {
+                let lane = Lane::new(self.family);
+                let draft = AnswerDraft::default();
+                self.others.push(Other { index, lane, chunks: VecDeque::new(), draft });
+                self.others.len() - 1
             }
-            for call in delta.tool_calls.iter().flatten() {
-                self.end_thinking(out);
-                self.call(call, out)?;
-            }
-        }
-        if let Some(reason) = filled(choice.finish_reason.as_ref()) {
-            self.reason = Some(finish_reason(reason));
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, call: &WireCall<'_>, out: &mut VecDeque<ModelChunk>) -> Result<()> {
-        let function = call.function.as_ref();
-        let arguments = match function.and_then(|function| function.arguments) {
-            Some(raw) if raw.get().starts_with('"') => {
-                serde_json::from_str::<Text<'_>>(raw.get()).map_err(|error| fault::garbage(&error))?.0
-            }
-            Some(raw) => Cow::Borrowed(raw.get()),
-            None => Cow::Borrowed(""),
         };
-        let delta = CallDelta {
-            index: call.index,
-            id: filled(call.id.as_ref()).unwrap_or_default(),
-            name: function.and_then(|function| filled(function.name.as_ref())).unwrap_or_default(),
-            arguments: &arguments,
-        };
-        self.calls.push(delta, out)
+        self.others.get_mut(at).ok_or_else(|| fault::nonsense("an answer without a place"))
     }
 
     fn usage(&mut self, raw: &str, out: &mut VecDeque<ModelChunk>) {
-        // Some servers count in floats or text; the answer is worth more than its price.
-        let Ok(usage) = serde_json::from_str::<WireUsage>(raw) else { return };
-        let input = usage.prompt_tokens_details.as_ref();
-        let output = usage.completion_tokens_details.as_ref();
+        let Ok(usage) = serde_json::from_str::<WireUsage<'_>>(raw) else { return };
+        let number = |count: Option<Count>| count.map_or(0, |count| count.0);
+        let (input, output) = (usage.input.as_ref(), usage.output.as_ref());
+        let reasoning_tokens = number(output.and_then(|details| details.reasoning).or(usage.reasoning));
+        let (input_tokens, said) = (number(usage.prompt_tokens), number(usage.completion_tokens));
+        // xAI counts thinking beside the answer; the sum tells.
+        let is_beside =
+            number(usage.total_tokens) == input_tokens.saturating_add(said).saturating_add(reasoning_tokens);
         out.push_back(ModelChunk::Usage(Usage {
-            input_tokens: usage.prompt_tokens.unwrap_or_default(),
-            output_tokens: usage.completion_tokens.unwrap_or_default(),
-            cached_tokens: input
-                .and_then(|details| details.cached_tokens)
-                .or(usage.prompt_cache_hit_tokens)
-                .unwrap_or_default(),
-            cache_write_tokens: input.and_then(|details| details.cache_write_tokens).unwrap_or_default(),
-            reasoning_tokens: output.and_then(|details| details.reasoning_tokens).unwrap_or_default(),
+            input_tokens,
+            output_tokens: if is_beside { said.saturating_add(reasoning_tokens) } else { said },
+            cached_tokens: number(input.and_then(|details| details.cached).or(usage.cached)),
+            cache_write_tokens: number(input.and_then(|details| details.cache_write).or(usage.cache_write)),
+            reasoning_tokens,
         }));
-        self.raw_usage = Some(raw.to_owned());
-    }
-
-    fn end_thinking(&mut self, out: &mut VecDeque<ModelChunk>) {
-        if !self.thinking.is_empty() {
-            let text = std::mem::take(&mut self.thinking);
-            let family = self.family.to_owned();
-            out.push_back(ModelChunk::Thinking(Thinking { text, family, signature: None, redacted: false }));
+        match &mut self.raw_usage {
+            Some(have) => raw.clone_into(have),
+            have => *have = Some(raw.to_owned()),
         }
     }
 
-    fn finish(&mut self, reason: FinishReason, out: &mut VecDeque<ModelChunk>) -> Result<()> {
-        self.end_thinking(out);
-        // A forced call ends with "stop" at OpenAI; whoever runs tools wants to be told of them.
-        let reason =
-            if reason == FinishReason::Stop && !self.calls.is_empty() { FinishReason::ToolCalls } else { reason };
-        self.calls.finish(&reason, self.seed, out)?;
+    fn finish(&mut self, out: &mut VecDeque<ModelChunk>) -> Result<()> {
+        let end = self.first.finish(self.seed, out)?;
+        for other in std::mem::take(&mut self.others) {
+            out.push_back(other.finish(self.seed, self.family)?);
+        }
+        let mut extra = self.kept.finish();
+        extra.extend(end.extra);
+        let family = self.family.to_owned();
+        let notes =
+            AnswerNotes { created: self.created, finish_word: end.word, cut_calls: end.cut_calls, family, extra };
+        if !notes.is_empty() {
+            out.push_back(ModelChunk::AnswerNotes(Box::new(notes)));
+        }
         let raw_usage: Option<Value> = self.raw_usage.take().as_deref().and_then(raw_value);
-        out.push_back(ModelChunk::Finished { reason, raw_usage });
+        out.push_back(ModelChunk::Finished { reason: end.reason, raw_usage });
         Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct WireGroq<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+impl Other {
+    fn take(&mut self, choice: &WireChoice<'_>) -> Result<()> {
+        self.lane.take(choice, &mut self.chunks)?;
+        self.chunks.drain(..).for_each(|chunk| self.draft.push(chunk));
+        Ok(())
+    }
+
+    fn finish(mut self, seed: u64, family: &str) -> Result<ModelChunk> {
+        // Ids made up for calls must differ between the answers.
+        let seed = seed.wrapping_add(self.index.unsigned_abs());
+        let end = self.lane.finish(seed, &mut self.chunks)?;
+        self.chunks.drain(..).for_each(|chunk| self.draft.push(chunk));
+        let family = family.to_owned();
+        let (finish_word, cut_calls, extra) = (end.word, end.cut_calls, end.extra);
+        let notes = AnswerNotes { created: None, finish_word, cut_calls, family, extra };
+        if !notes.is_empty() {
+            self.draft.push(ModelChunk::AnswerNotes(Box::new(notes)));
+        }
+        self.draft.push(ModelChunk::Finished { reason: end.reason, raw_usage: None });
+        Ok(ModelChunk::Alternative { answer: Box::new(self.draft.finish()?) })
     }
 }
 
@@ -240,39 +188,21 @@ impl Decode for ChatDecoder {
         if data != DONE {
             return self.take(data, out);
         }
-        match self.reason.take() {
-            Some(reason) => self.finish(reason, out),
-            // Some servers never name a reason; their explicit end is one.
-            None if self.has_started => self.finish(FinishReason::Stop, out),
-            None => Err(fault::half()),
-        }
+        // Some servers never name a reason; their explicit end is one.
+        if self.first.has_reason() || self.has_started { self.finish(out) } else { Err(fault::half()) }
     }
 
     fn whole(&mut self, body: &[u8], out: &mut VecDeque<ModelChunk>) -> Result<()> {
         let text = std::str::from_utf8(body).map_err(|_| fault::nonsense("the body is not UTF-8"))?;
         let before = out.len();
         self.take(text, out)?;
-        if self.reason.is_none() && out.len() <= before + 1 {
+        if !self.first.has_reason() && out.len() <= before + 1 {
             return Err(fault::nonsense("an answer without a choice"));
         }
-        let reason = self.reason.take().unwrap_or(FinishReason::Stop);
-        self.finish(reason, out)
+        self.finish(out)
     }
 
     fn end(&mut self, out: &mut VecDeque<ModelChunk>) -> Result<()> {
-        match self.reason.take() {
-            Some(reason) => self.finish(reason, out),
-            None => Err(fault::half()),
-        }
-    }
-}
-
-fn finish_reason(text: &str) -> FinishReason {
-    match text {
-        "stop" => FinishReason::Stop,
-        "length" => FinishReason::Length,
-        "tool_calls" | "function_call" => FinishReason::ToolCalls,
-        "content_filter" => FinishReason::ContentFilter,
-        other => FinishReason::Other(other.to_owned()),
+        if self.first.has_reason() { self.finish(out) } else { Err(fault::half()) }
     }
 }

@@ -3,26 +3,24 @@
 use std::borrow::Cow;
 
 use beluga_core::{
-    ChatMessage, Detail, Effort, Error, Media, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result,
-    Role, ToolCall, ToolChoice, ToolDefinition, ToolResult,
+    ChatMessage, Detail, Error, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result, Role, ToolCall,
+    ToolChoice, ToolDefinition, ToolResult,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
+use super::super::dialect::Call;
 use super::super::json::{Fields, arguments_object};
+use super::super::media::media_url;
 use super::super::profile::{Profile, ReasoningBack, ReasoningParameter};
 
 /// Encodes a request.
 ///
 /// # Errors
 /// `unsupported` names what the vendor cannot take.
-pub(in super::super) fn encode(
-    profile: &Profile,
-    model: &str,
-    request: &ModelRequest,
-    stream: bool,
-    max_tokens: Option<u32>,
-) -> Result<Vec<u8>> {
+pub(super) fn encode(call: &Call<'_>) -> Result<Vec<u8>> {
+    let Call { profile, request, stream, max_tokens, .. } = *call;
+    let model = call.model();
     let mut messages = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
         push_message(profile, message, &mut messages)?;
@@ -47,7 +45,7 @@ impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let options = &self.request.options;
         let mut fields = Fields::new(serializer.serialize_map(None)?, &options.extra, self.profile.unsupported);
-        fields.put("model", options.model.as_deref().unwrap_or(self.model))?;
+        fields.put("model", self.model)?;
         fields.put("messages", &self.messages)?;
         if self.stream {
             fields.put("stream", &true)?;
@@ -67,7 +65,7 @@ impl Serialize for Body<'_> {
             fields.put("tools", &tools)?;
             fields.put_some("tool_choice", tool_choice(&options.tool_choice).as_ref())?;
         }
-        if let Some(reasoning) = options.reasoning {
+        if let Some(reasoning) = &options.reasoning {
             put_reasoning(&mut fields, self.profile.reasoning_parameter, reasoning)?;
         }
         // OpenAI takes labels only with answers it stores.
@@ -81,17 +79,12 @@ impl Serialize for Body<'_> {
 fn put_reasoning<M: SerializeMap>(
     fields: &mut Fields<'_, M>,
     parameter: ReasoningParameter,
-    reasoning: Reasoning,
+    reasoning: &Reasoning,
 ) -> Result<(), M::Error> {
     if parameter == ReasoningParameter::ThinkingAndEffort {
         fields.put("thinking", &json!({"type": "enabled"}))?;
     }
-    let effort = reasoning.effort.map(|effort| match effort {
-        Effort::Low => "low",
-        Effort::Medium => "medium",
-        Effort::High => "high",
-    });
-    fields.put_some("reasoning_effort", effort.as_ref())
+    fields.put_some("reasoning_effort", reasoning.effort.as_ref().map(beluga_core::Effort::as_str).as_ref())
 }
 
 fn tool_choice(choice: &ToolChoice) -> Option<Value> {
@@ -99,6 +92,7 @@ fn tool_choice(choice: &ToolChoice) -> Option<Value> {
         ToolChoice::Auto => None,
         ToolChoice::None => Some(json!("none")),
         ToolChoice::Required => Some(json!("required")),
+        ToolChoice::Among { .. } => None,
         ToolChoice::Tool(name) => Some(json!({"type": "function", "function": {"name": name}})),
     }
 }
@@ -107,7 +101,7 @@ fn response_format(profile: &Profile, format: Option<&ResponseFormat>) -> Result
     Ok(match format {
         None => None,
         Some(ResponseFormat::JsonObject) => Some(json!({"type": "json_object"})),
-        Some(ResponseFormat::JsonSchema { name, schema, strict }) if profile.json_schema => {
+        Some(ResponseFormat::JsonSchema { name, schema, strict, .. }) if profile.json_schema => {
             let schema = json!({"name": name, "schema": schema, "strict": strict});
             Some(json!({"type": "json_schema", "json_schema": schema}))
         }
@@ -274,9 +268,10 @@ fn tool_result(result: &ToolResult) -> WireMessage<'_> {
 fn user_part<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WirePart<'a>>> {
     let refused = |what: &str| Err(Error::unsupported(format!("{} takes no {what}", profile.name)));
     Ok(Some(match part {
-        Part::Text { text } => WirePart::Text { text },
+        Part::Text { text, .. } => WirePart::Text { text },
         Part::Image(media) => {
-            WirePart::ImageUrl { image_url: WireImage { url: media_url(media, "image/png"), detail: media.detail } }
+            let Some(url) = media_url(media, "image/png") else { return refused("picture by id") };
+            WirePart::ImageUrl { image_url: WireImage { url, detail: media.detail } }
         }
         Part::Audio(media) => {
             let MediaSource::Base64(data) = &media.source else { return refused("sound by address") };
@@ -287,23 +282,13 @@ fn user_part<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WirePart<'a
         Part::File(media) => {
             let MediaSource::Base64(_) = &media.source else { return refused("file by address") };
             let filename = media.name.as_deref().unwrap_or("file");
-            let file_data = media_url(media, "application/pdf").into_owned();
+            let file_data = media_url(media, "application/pdf").unwrap_or_default().into_owned();
             WirePart::File { file: WireFile { filename, file_data } }
         }
         Part::Video(_) => return refused("video"),
         // Neither thinking, nor calls, nor results come from users.
         _ => return Ok(None),
     }))
-}
-
-fn media_url<'a>(media: &'a Media, default_mime: &str) -> Cow<'a, str> {
-    match &media.source {
-        MediaSource::Url(url) => Cow::Borrowed(url),
-        MediaSource::Base64(data) => {
-            let mime = if media.mime.is_empty() { default_mime } else { &media.mime };
-            Cow::Owned(format!("data:{mime};base64,{data}"))
-        }
-    }
 }
 
 /// Joins the text parts; borrows where there is only one.
