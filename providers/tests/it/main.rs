@@ -3,6 +3,7 @@
 
 mod factory;
 mod fixtures;
+mod google_token;
 mod http_tool;
 mod models;
 mod recordings;
