@@ -1,13 +1,16 @@
 //! What a slot does between two incarnations, where chance decides who comes first.
 
 use std::task::Poll;
+use std::time::Duration;
 
-use beluga_core::Code;
+use beluga_core::{Code, Result};
 use futures_util::poll;
 
 use super::*;
-use crate::actor::{Actor, Handler};
+use crate::actor::{Actor, Handler, StopReason};
 use crate::cx::Cx;
+use crate::exit::ExitReason;
+use crate::mailbox::Stop;
 use crate::protocol::Silent;
 use crate::reference::Ref;
 use crate::spec::Spec;

@@ -1,0 +1,347 @@
+//! The life of a slot: what it is doing, what is to become of it, and the steps in between.
+//!
+//! Life of the `life` lock: whoever changes whether an incarnation lives, or what is to become of the slot, holds it, so
+//! a stop either reaches the living incarnation or the supervisor that would build the next one.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use beluga_core::Result;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::Slot;
+use crate::actor::StopReason;
+use crate::address::Address;
+use crate::cell::{self, Cell};
+use crate::exit::ExitReason;
+use crate::incarnation::{Guard, Incarnation};
+use crate::intensity::RestartWindow;
+use crate::mailbox::{Signal, Stop};
+use crate::shell::Launch;
+use crate::time;
+
+/// What an actor is doing, as introspection shows it.
+///
+/// See [`System::snapshot`](crate::System::snapshot) for an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// Its value is being built.
+    Starting,
+    /// It takes messages.
+    Running,
+    /// It ends.
+    Stopping,
+    /// Between two incarnations; what is sent waits.
+    Down,
+    /// Its restarts are used up; callers get `unavailable` until the next try.
+    Gated,
+    /// It ended for good.
+    Gone,
+}
+
+/// What is to become of a slot when its incarnation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its supervisor decides by the exit.
+    Live,
+    /// Its supervisor builds it anew; the stop is part of a plan.
+    Recycle,
+    /// Its supervisor builds it anew because somebody asked for it, which is no failure.
+    Renew,
+    /// It is over.
+    Terminate,
+}
+
+pub(crate) struct Life {
+    pub(crate) phase: Phase,
+    pub(crate) fate: Fate,
+    pub(crate) number: u32,
+    pub(crate) cell: Option<Cell>,
+    pub(crate) incarnation: Option<Arc<Incarnation>>,
+    pub(crate) window: RestartWindow,
+    /// Whether any incarnation has started. Before, a failure is the spawner's and no case for a restart.
+    pub(crate) proven: bool,
+    /// Whether the end for good has begun.
+    pub(crate) ended: bool,
+}
+
+impl Life {
+    fn is_alive(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Stopping)
+    }
+}
+
+impl Slot {
+    pub(crate) fn phase(&self) -> Phase {
+        self.life.lock().phase
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.phase() == Phase::Gone
+    }
+
+    /// Returns whether the end for good has begun: what is entered from now on for this slot, nobody removes.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.life.lock().ended
+    }
+
+    /// Returns whether no incarnation will follow the one that ends.
+    pub(crate) fn ends_for_good(&self) -> bool {
+        let life = self.life.lock();
+        life.ended || life.fate == Fate::Terminate || self.parent.is_none()
+    }
+
+    /// Returns whether it waits for its parent's next incarnation.
+    pub(crate) fn is_resting(&self) -> bool {
+        let life = self.life.lock();
+        let down = matches!(life.phase, Phase::Down | Phase::Gated);
+        self.settings.is_kept() && down && life.fate != Fate::Terminate && !life.ended
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.life.lock().is_alive()
+    }
+
+    /// Returns whether it was ever launched.
+    pub(crate) fn has_lived(&self) -> bool {
+        self.life.lock().number != 0
+    }
+
+    /// Starts the next incarnation. False if one lives, or the slot is to end.
+    pub(crate) fn launch(self: &Arc<Self>, ack: Option<oneshot::Sender<Result<()>>>, report: bool) -> bool {
+        let Some(recipe) = self.recipe.lock().clone() else { return false };
+        let mut life = self.life.lock();
+        if life.is_alive() || life.ended || life.fate == Fate::Terminate {
+            return false;
+        }
+        life.fate = Fate::Live;
+        life.phase = Phase::Starting;
+        life.number = life.number.wrapping_add(1).max(1);
+        let incarnation = Incarnation::new(Arc::clone(self), life.number);
+        life.incarnation = Some(Arc::clone(&incarnation));
+        self.children.lock().closed = false;
+        self.mailbox.gate(None);
+        let guard = Guard::new(Arc::clone(&incarnation), ack);
+        let resident = recipe.resident(Launch { guard, report });
+        // The guard takes the life lock when it ends, so the resident must not be dropped under it.
+        drop(life);
+        if let Some(cell) = cell::spawn(resident) {
+            let mut life = self.life.lock();
+            if life.number == incarnation.number && life.is_alive() {
+                life.cell = Some(cell);
+            }
+        }
+        true
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        let mut life = self.life.lock();
+        if life.phase != Phase::Gone {
+            life.phase = phase;
+        }
+        life.proven |= phase == Phase::Running;
+        drop(life);
+        self.changed.notify_waiters();
+    }
+
+    /// Ends the slot for good, on request from anywhere.
+    pub(crate) fn request_stop(self: &Arc<Self>, drain: bool) {
+        self.stop_with(Fate::Terminate, Stop { reason: StopReason::Requested, drain, deadline: None });
+    }
+
+    /// Tells the living incarnation to stop; without one, tells the supervisor what is to become of the slot. Returns the
+    /// number of the incarnation that was meant.
+    pub(crate) fn stop_with(self: &Arc<Self>, fate: Fate, stop: Stop) -> u32 {
+        self.stop_locked(&mut self.life.lock(), fate, stop)
+    }
+
+    /// As [`stop_with`](Self::stop_with), for who has decided it under the lock.
+    pub(crate) fn stop_locked(self: &Arc<Self>, life: &mut Life, fate: Fate, stop: Stop) -> u32 {
+        if life.phase == Phase::Gone {
+            return life.number;
+        }
+        if life.fate != Fate::Terminate {
+            life.fate = fate;
+        }
+        if fate == Fate::Terminate && stop.drain {
+            self.shut();
+            // What was accepted is still to be handled, so nothing may hold it back.
+            self.mailbox.set_suspended(false);
+        }
+        if life.is_alive() {
+            self.mailbox.signal(Signal::Stop(stop));
+        } else if matches!(fate, Fate::Terminate | Fate::Renew)
+            && let Some(parent) = self.supervisor()
+        {
+            parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), ExitReason::Stopped));
+        }
+        life.number
+    }
+
+    /// Shuts the door if the actor is idle, so that its incarnation ends; the decision and the shutting are one step.
+    pub(crate) fn try_passivate(&self, batch: &crate::mailbox::Batch) -> bool {
+        let mut life = self.life.lock();
+        // A paused actor stays: its next activation would not know of the pause.
+        let passive = life.fate == Fate::Live && !self.mailbox.is_suspended() && self.mailbox.close_if_empty(batch);
+        if passive {
+            life.fate = Fate::Terminate;
+            drop(life);
+            self.shut();
+        }
+        passive
+    }
+
+    /// Drops the incarnation at its next await. Returns whether there is one.
+    pub(crate) fn kill(&self) -> bool {
+        self.kill_if(|_| true)
+    }
+
+    fn kill_if(&self, meant: impl FnOnce(&Life) -> bool) -> bool {
+        let life = self.life.lock();
+        let cell = if meant(&life) { life.cell.clone() } else { None };
+        drop(life);
+        cell.map(|cell| cell.kill()).is_some()
+    }
+
+    /// The guard's last act: no incarnation lives any more, and the supervisor learns how it ended.
+    pub(crate) fn incarnation_ended(self: &Arc<Self>, reason: ExitReason) {
+        let given_up = {
+            let mut life = self.life.lock();
+            if life.phase != Phase::Gone {
+                life.phase = Phase::Down;
+            }
+            life.cell = None;
+            life.incarnation = None;
+            // What was said to that incarnation does not concern the next one.
+            self.mailbox.clear_signals();
+            life.ended
+        };
+        if given_up {
+            // It could not be killed in time; what its drain held came back into a mailbox that was emptied before.
+            self.bury_rest();
+        }
+        self.stats.hand_since_ns.store(0, Ordering::Relaxed);
+        self.wake();
+        // After a kill the source may still hold what the value held. It is users' code and drops without the lock.
+        let source = self.status.lock().take();
+        drop(source);
+        self.changed.notify_waiters();
+        match self.supervisor() {
+            Some(parent) => parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), reason)),
+            None => self.terminate(&reason),
+        }
+    }
+
+    /// Ends the slot for good: nobody comes in, whoever waits is answered, the name is free. Idempotent.
+    ///
+    /// [`Phase::Gone`] is set last: whoever waits for it may use the name at once.
+    pub(crate) fn terminate(self: &Arc<Self>, reason: &ExitReason) {
+        {
+            let mut life = self.life.lock();
+            if std::mem::replace(&mut life.ended, true) {
+                return;
+            }
+            life.fate = Fate::Terminate;
+        }
+        self.shut();
+        self.bury_rest();
+        let recipe = self.recipe.lock().take();
+        drop(recipe);
+        let faults = self.faults.lock().take();
+        drop(faults);
+        // Those that rested for an incarnation that will not come.
+        let resting = self.children.lock().all();
+        resting.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));
+        self.ground.leave(self);
+        if let Some(parent) = self.supervisor() {
+            parent.children.lock().remove(self);
+        }
+        // Under the life lock, so that a watcher is either in the list or sees the end.
+        let watchers = {
+            let mut life = self.life.lock();
+            life.phase = Phase::Gone;
+            std::mem::take(&mut *self.watchers.lock())
+        };
+        for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            watcher.mailbox.signal(Signal::WatchedGone(Address(Arc::clone(self)), reason.clone()));
+        }
+        if let Some(seat) = &self.seat {
+            seat.vacate(self);
+        }
+        let hook = self.on_gone.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) async fn wait_until(&self, reached: impl Fn(&Life) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so a change in between is not missed.
+            changed.as_mut().enable();
+            if reached(&self.life.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until an incarnation has ended; the next one may live already when the waiter looks.
+    pub(crate) async fn wait_ended(&self, number: u32) {
+        self.wait_until(|life| life.number != number || !life.is_alive()).await;
+    }
+
+    /// Waits until it takes messages, or never will.
+    pub(crate) async fn wait_running(&self) {
+        self.wait_until(|life| matches!(life.phase, Phase::Running | Phase::Gone)).await;
+    }
+
+    pub(crate) async fn wait_gone(&self) {
+        self.wait_until(|life| life.phase == Phase::Gone).await;
+    }
+
+    /// Ends the living incarnation as its parent does: stop, wait, kill what does not listen. Gives whether it went
+    /// without a kill.
+    ///
+    /// The stop is said at once, also if the future is polled late, and nothing of it reaches a later incarnation.
+    pub(crate) fn end(self: &Arc<Self>, fate: Fate, stop: Stop) -> impl Future<Output = bool> + use<> {
+        let number = self.stop_with(fate, stop);
+        Arc::clone(self).ended(number, stop)
+    }
+
+    /// Returns how long an end may take at most. Its own steps are bounded each (hand, jobs, goodbye), and its children end
+    /// before it, one after the other.
+    fn patience(&self) -> Duration {
+        let graces = self.settings.graces;
+        let own = graces.stop.saturating_mul(4).saturating_add(graces.cancel);
+        let children = self.children.lock().all();
+        children.iter().fold(own, |sum, child| sum.saturating_add(child.patience()))
+    }
+
+    async fn ended(self: Arc<Self>, number: u32, stop: Stop) -> bool {
+        let patience = self.patience();
+        let patience = match stop.deadline {
+            Some(deadline) => deadline.saturating_duration_since(time::now()).min(patience),
+            None => patience,
+        };
+        if time::timeout(patience, self.wait_ended(number)).await.is_ok() {
+            return true;
+        }
+        self.ground.count_kill();
+        self.kill_if(|life| life.number == number);
+        if time::timeout(KILL_WAIT, self.wait_ended(number)).await.is_err() {
+            tracing::error!(actor = %self.name, "an actor blocks its thread and could not be killed");
+        }
+        false
+    }
+}
+
+/// How long a killed actor may take to notice.
+const KILL_WAIT: Duration = Duration::from_secs(1);
