@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use beluga_core::{CallContext, Result};
 use parking_lot::Mutex;
 
+use crate::cell::Carriers;
 use crate::dead_letter::{DeadLetter, DeadLetters, DeadReason};
 use crate::envelope::Head;
 use crate::group::Groups;
@@ -48,6 +49,7 @@ pub(crate) struct Ground {
     pub(crate) waits: Arc<Waits>,
     pub(crate) beats: Arc<Beats>,
     pub(crate) watchdog: Watchdog,
+    pub(crate) carriers: Arc<Carriers>,
 }
 
 impl Ground {
@@ -73,6 +75,7 @@ impl Ground {
             waits: Waits::new(clock.epoch()),
             beats: Beats::new(),
             watchdog: Watchdog::default(),
+            carriers: Arc::default(),
             clock,
         })
     }

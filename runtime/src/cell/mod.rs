@@ -1,41 +1,29 @@
-//! The one place that touches ractor: a non-generic actor that carries one incarnation.
+//! The one place that touches ractor: a non-generic actor that carries incarnations, one after the other.
 //!
-//! Its state is the *resident* future, which drains the slot until the incarnation ends, and its `post_start` awaits it:
-//! there the kill signal is watched and nothing else, and no message has to be sent or waited for. ractor gives the task,
-//! the kill signal and a last panic backstop. Used of ractor: spawn and kill. Messages, links, monitors, stop, drain, timers,
-//! the global registry and groups are not used: they leak, drop queues or know one world only.
+//! Such a *carrier* gives the task, the kill signal and a last panic backstop. An incarnation is a *resident* future, which
+//! drains the slot until it ends, and the carrier's `post_start` awaits it: there the kill signal is watched and nothing
+//! else, and no message has to be sent or waited for. Used of ractor: spawn and kill. Messages, links, monitors, stop, drain,
+//! timers, the global registry and groups are not used: they leak, drop queues or know one world only.
+//!
+//! Making a carrier costs three times what a bare task costs, so one whose resident is over waits in its [berth](berth) for
+//! the next. A system keeps a few of them ([`CARRIERS_KEPT_MAX`]); one that was killed, or met a panic, is not used again.
+
+mod berth;
+mod carriers;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
-use beluga_core::BoxFuture;
-use futures_util::FutureExt;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-/// The task of one incarnation.
-#[derive(Clone)]
-pub(crate) struct Cell(ActorCell);
+use berth::Manned;
 
-impl Cell {
-    /// Drops the resident future at its next await, or before its first poll. A second call does nothing.
-    pub(crate) fn kill(&self) {
-        self.0.kill();
-    }
-}
+pub(crate) use berth::Cell;
+pub(crate) use carriers::Carriers;
 
-/// Runs a resident future in its own ractor actor. If that fails the future is dropped, and its guard reports.
-///
-/// The actor is spawned under no span: otherwise ractor runs the whole life inside the spawner's. Its `pre_start` waits for
-/// nothing, so spawning is done with one poll, and needs no task of its own.
-///
-/// # Panics
-/// Outside a tokio runtime.
-pub(crate) fn spawn(resident: BoxFuture<'static, ()>) -> Option<Cell> {
-    tracing::dispatcher::with_default(&tracing::Dispatch::none(), || {
-        let spawned = ActorRuntime::<Carrier>::spawn(None, Carrier, resident).now_or_never();
-        let (actor, _join) = spawned?.ok()?;
-        Some(Cell(actor.get_cell()))
-    })
-}
+/// The most carriers without a resident that a system keeps; each holds some 7 KB.
+pub(crate) const CARRIERS_KEPT_MAX: usize = 16;
 
 struct Carrier;
 
@@ -45,13 +33,13 @@ enum Nothing {}
 #[cfg(feature = "ractor-cluster")]
 impl ractor::Message for Nothing {}
 
-/// Ends the carrier: the resident is over, its value is dropped and the exit is reported.
+/// Ends the carrier: no resident will come any more.
 #[derive(Debug)]
 struct Over;
 
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the incarnation is over")
+        f.write_str("the carrier is not needed any more")
     }
 }
 
@@ -60,20 +48,20 @@ impl std::error::Error for Over {}
 #[cfg_attr(feature = "ractor-async-trait", ractor::async_trait)]
 impl Actor for Carrier {
     type Msg = Nothing;
-    type State = Option<BoxFuture<'static, ()>>;
-    type Arguments = BoxFuture<'static, ()>;
+    type State = Manned;
+    type Arguments = Manned;
 
-    async fn pre_start(
-        &self,
-        _myself: ActorRef<Nothing>,
-        resident: BoxFuture<'static, ()>,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(Some(resident))
+    async fn pre_start(&self, myself: ActorRef<Nothing>, berth: Manned) -> Result<Manned, ActorProcessingErr> {
+        berth.man(myself.get_cell());
+        Ok(berth)
     }
 
-    async fn post_start(&self, _myself: ActorRef<Nothing>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        if let Some(resident) = state.take() {
+    async fn post_start(&self, _myself: ActorRef<Nothing>, berth: &mut Manned) -> Result<(), ActorProcessingErr> {
+        while let Some(resident) = berth.next().await {
             resident.await;
+            if !berth.vacate() {
+                break;
+            }
         }
         // Allocates nothing: the error has no size.
         Err(Box::new(Over))

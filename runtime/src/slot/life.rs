@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::Slot;
 use crate::actor::StopReason;
 use crate::address::Address;
-use crate::cell::{self, Cell};
+use crate::cell::Cell;
 use crate::exit::ExitReason;
 use crate::incarnation::{Guard, Incarnation};
 use crate::intensity::RestartWindow;
@@ -130,7 +130,7 @@ impl Slot {
         let resident = recipe.resident(Launch { guard, report });
         // The guard takes the life lock when it ends, so the resident must not be dropped under it.
         drop(life);
-        if let Some(cell) = cell::spawn(resident) {
+        if let Some(cell) = self.ground.carriers.carry(resident) {
             let mut life = self.life.lock();
             if life.number == incarnation.number && life.is_alive() {
                 life.cell = Some(cell);
@@ -258,8 +258,10 @@ impl Slot {
         let resting = self.children.lock().all();
         resting.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));
         self.ground.leave(self);
-        if let Some(parent) = self.supervisor() {
-            parent.children.lock().remove(self);
+        match self.supervisor() {
+            Some(parent) => parent.children.lock().remove(self),
+            None if self.parent.is_none() => self.ground.carriers.close(),
+            None => {}
         }
         // Under the life lock, so that a watcher is either in the list or sees the end.
         let watchers = {

@@ -33,6 +33,8 @@ const STEPS: u64 = 150;
 const ROUNDS_MIN: usize = 9;
 /// How often everybody is looked at before it is said that they do not come to rest; each look comes 2 ms after the last.
 const LOOKS: usize = 20_000;
+/// How many tasks of ended actors a system keeps for the next ones at most.
+const TASKS_KEPT: usize = 16;
 /// By how much what is held may differ: a few tables that happen to be larger.
 const SLACK_BYTES: isize = 32 * 1024;
 
@@ -160,8 +162,9 @@ fn unrest(driver: &Driver, lasting: &BTreeSet<Arc<str>>) -> Option<String> {
     if !asks.is_empty() || !driver.family.is_empty() {
         return Some(format!("asks {asks:?}, active {:?}", driver.family.active()));
     }
-    // One each, one of the root, the one that wakes late asks, and the one that lets virtual actors leave.
-    if tasks() > lasting.len() + 3 {
+    // One each, one of the root, the one that wakes late asks, the one that lets virtual actors leave, and those that are
+    // kept for the next actors.
+    if tasks() > lasting.len() + 3 + TASKS_KEPT {
         return Some(format!("{} tasks for {} actors", tasks(), lasting.len()));
     }
     let places = &driver.shared.places;
