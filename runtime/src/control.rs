@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::actor::StopReason;
 use crate::address::Address;
 use crate::mailbox::Stop;
-use crate::slot::{Fate, Phase, Slot};
+use crate::slot::{Fate, Slot};
 use crate::spec::Restart;
 
 impl Address {
@@ -103,7 +103,7 @@ impl Address {
 
     /// Waits until an incarnation has started, or the actor is gone for good. Cancel safe.
     pub async fn running(&self) {
-        self.0.wait_until(|life| matches!(life.phase, Phase::Running | Phase::Gone)).await;
+        self.0.wait_running().await;
     }
 }
 

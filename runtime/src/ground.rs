@@ -104,7 +104,7 @@ impl Ground {
 
     /// Enters a name.
     pub(crate) fn enter(&self, slot: &Arc<Slot>) -> Result<()> {
-        self.index.register(slot.name(), Arc::downgrade(slot))
+        self.index.enter(Arc::clone(slot.name()), Arc::downgrade(slot))
     }
 
     /// Removes a name, if it is still this slot's, and all memberships.

@@ -6,8 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use beluga_core::{CallContext, Error, Result};
-use tokio::sync::oneshot;
+use beluga_core::CallContext;
 
 use crate::actor::StopReason;
 use crate::call::Carried;
@@ -84,23 +83,25 @@ pub(crate) struct Guard {
     /// Its text, if its type opted in.
     pub(crate) kept: Option<String>,
     pub(crate) reason: Option<ExitReason>,
-    ack: Option<oneshot::Sender<Result<()>>>,
+    /// Whether children, jobs and timers have ended, and none can begin.
+    pub(crate) is_bare: bool,
 }
 
 impl Guard {
-    pub(crate) fn new(incarnation: Arc<Incarnation>, ack: Option<oneshot::Sender<Result<()>>>) -> Self {
-        Self { incarnation, batch: Batch::default(), hand: None, is_batch: false, kept: None, reason: None, ack }
+    pub(crate) fn new(incarnation: Arc<Incarnation>) -> Self {
+        Self {
+            incarnation,
+            batch: Batch::default(),
+            hand: None,
+            is_batch: false,
+            kept: None,
+            reason: None,
+            is_bare: false,
+        }
     }
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.incarnation.slot
-    }
-
-    /// Tells the spawner that the value has started.
-    pub(crate) fn acknowledge(&mut self) {
-        if let Some(ack) = self.ack.take() {
-            drop(ack.send(Ok(())));
-        }
     }
 
     /// Takes a message in hand: what it carried becomes the errand of its handler.
@@ -156,16 +157,15 @@ impl Drop for Guard {
         let slot = Arc::clone(self.slot());
         self.bury_hand(DeadReason::Abandoned, None);
         slot.mailbox.put_back(std::mem::take(&mut self.batch));
+        // After a kill it may still hold what the value held.
+        slot.hide();
+        if self.is_bare {
+            slot.incarnation_ended(reason);
+            return;
+        }
         self.incarnation.cancel();
         self.incarnation.timers.clear();
         self.incarnation.jobs.close();
-        if let Some(ack) = self.ack.take() {
-            let error = match &reason {
-                ExitReason::StartFailed(record) | ExitReason::Failed(record) => Error::from((**record).clone()),
-                other => Error::unavailable("the actor ended while it started").with("exit", other),
-            };
-            drop(ack.send(Err(error.with("actor", slot.name()))));
-        }
         slot.children.lock().closed = true;
         let rest = slot.next_to_end(u64::MAX).is_some();
         let jobs = !self.incarnation.jobs.is_idle();

@@ -48,10 +48,15 @@ impl<R: Clone> Names<R> {
     /// `invalid_input` for a malformed name, `conflict` if it is taken, `overloaded` if the table is full.
     pub fn register(&self, name: &str, target: R) -> Result<()> {
         check_name(name)?;
+        self.enter(Arc::from(name), target)
+    }
+
+    /// Gives a name that was checked to a ref.
+    pub(crate) fn enter(&self, name: Arc<str>, target: R) -> Result<()> {
         let mut entries = self.entries.write();
         let is_full = entries.len() >= self.max;
-        match entries.entry(Arc::from(name)) {
-            Entry::Occupied(_) => Err(Error::conflict("the name is taken").with("name", name)),
+        match entries.entry(name) {
+            Entry::Occupied(taken) => Err(Error::conflict("the name is taken").with("name", taken.key())),
             Entry::Vacant(_) if is_full => {
                 Err(Error::overloaded("the table of names is full").with("names_max", self.max))
             }
@@ -71,10 +76,13 @@ impl<R: Clone> Names<R> {
     /// Removes a name if `is_same` recognises its ref, so that a late removal does not hit the name's next owner.
     pub fn remove(&self, name: &str, is_same: impl FnOnce(&R) -> bool) -> Option<R> {
         let mut entries = self.entries.write();
-        if !entries.get(name).is_some_and(is_same) {
-            return None;
+        // Mostly it is the same: then the name is looked for once.
+        let (name, target) = entries.remove_entry(name)?;
+        if is_same(&target) {
+            return Some(target);
         }
-        entries.remove(name)
+        entries.insert(name, target);
+        None
     }
 
     /// Returns all names, sorted.
@@ -122,7 +130,14 @@ impl<R> fmt::Debug for Names<R> {
 /// # Errors
 /// `invalid_input` unless it is 1 to [`NAME_MAX_BYTES`] bytes without control characters.
 pub fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > NAME_MAX_BYTES || name.chars().any(char::is_control) {
+    let has_control = || {
+        if name.is_ascii() {
+            name.bytes().any(|byte| byte.is_ascii_control())
+        } else {
+            name.chars().any(char::is_control)
+        }
+    };
+    if name.is_empty() || name.len() > NAME_MAX_BYTES || has_control() {
         let shown: String = name.chars().take(NAME_MAX_BYTES).flat_map(char::escape_default).collect();
         return Err(Error::invalid_input(format!("a name has 1 to {NAME_MAX_BYTES} bytes and no control characters"))
             .with("name", shown));

@@ -5,6 +5,7 @@ mod kin;
 mod life;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::any::TypeId;
 use std::fmt;
@@ -14,9 +15,7 @@ use std::time::Instant;
 
 use beluga_core::Error;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
-use crate::actor::StatusSource;
 use crate::breaker::Breaker;
 use crate::dead_letter::DeadReason;
 use crate::family::Seat;
@@ -25,10 +24,10 @@ use crate::incarnation::Incarnation;
 use crate::intensity::RestartWindow;
 use crate::mailbox::Mailbox;
 use crate::shell::Incarnate;
-use crate::spec::SpecSettings;
-use crate::testkit::Injected;
+use crate::spec::Settings;
 use crate::time;
 
+pub(crate) use kin::Attached;
 use kin::Children;
 pub use life::Phase;
 pub(crate) use life::{Fate, Life};
@@ -38,21 +37,15 @@ pub(crate) struct Slot {
     name: Arc<str>,
     pub(crate) ground: Arc<Ground>,
     pub(crate) parent: Option<Weak<Slot>>,
-    pub(crate) settings: SpecSettings,
+    pub(crate) settings: Settings,
     pub(crate) mailbox: Mailbox,
     pub(crate) stats: Stats,
     pub(crate) breaker: Option<Arc<Breaker>>,
-    pub(crate) status: Mutex<Option<StatusSource>>,
     kind: &'static str,
     protocol: TypeId,
-    recipe: Mutex<Option<Arc<dyn Incarnate>>>,
     pub(crate) life: Mutex<Life>,
-    changed: Notify,
     pub(crate) children: Mutex<Children>,
-    watchers: Mutex<Vec<Weak<Slot>>>,
-    on_gone: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-    /// What the test kit lets happen to its messages.
-    pub(crate) faults: Mutex<Option<Box<Injected>>>,
+    attached: Mutex<Option<Box<Attached>>>,
     /// What a virtual actor's family knows it by; `None` for any other.
     pub(crate) seat: Option<Box<Seat>>,
 }
@@ -83,7 +76,7 @@ impl Slot {
         parent: Option<&Arc<Slot>>,
         name: Arc<str>,
         recipe: Arc<dyn Incarnate>,
-        settings: SpecSettings,
+        settings: Settings,
         seat: Option<Box<Seat>>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -94,26 +87,12 @@ impl Slot {
             name,
             ground: Arc::clone(ground),
             parent: parent.map(Arc::downgrade),
-            settings,
             mailbox: Mailbox::new(settings.lanes),
             stats: Stats::default(),
-            status: Mutex::new(None),
-            recipe: Mutex::new(Some(recipe)),
-            life: Mutex::new(Life {
-                phase: Phase::Down,
-                fate: Fate::Live,
-                number: 0,
-                cell: None,
-                incarnation: None,
-                window: RestartWindow::new(settings.intensity),
-                proven: false,
-                ended: false,
-            }),
-            changed: Notify::new(),
+            life: Mutex::new(Life::new(recipe, RestartWindow::new(settings.intensity))),
             children: Mutex::new(Children::new()),
-            watchers: Mutex::default(),
-            on_gone: Mutex::default(),
-            faults: Mutex::default(),
+            attached: Mutex::default(),
+            settings,
             seat,
         })
     }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -74,6 +75,27 @@ impl Default for OnExhausted {
     }
 }
 
+/// The settings of a spec, shared with the slots that are made of it. One that changes nothing holds none of its own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings(Option<Arc<SpecSettings>>);
+
+static DEFAULTS: LazyLock<SpecSettings> = LazyLock::new(SpecSettings::default);
+
+impl Deref for Settings {
+    type Target = SpecSettings;
+
+    fn deref(&self) -> &SpecSettings {
+        self.0.as_deref().unwrap_or(&DEFAULTS)
+    }
+}
+
+impl DerefMut for Settings {
+    /// Whoever shares them does not see the change.
+    fn deref_mut(&mut self) -> &mut SpecSettings {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SpecSettings {
     pub(crate) restart: Restart,
@@ -133,7 +155,7 @@ impl Default for Graces {
 pub struct Spec<P> {
     pub(crate) name: String,
     pub(crate) recipe: Arc<dyn Incarnate>,
-    pub(crate) settings: SpecSettings,
+    pub(crate) settings: Settings,
     protocol: PhantomData<fn(P)>,
 }
 
@@ -154,7 +176,7 @@ impl<P: Protocol> Spec<P> {
     }
 
     pub(crate) fn of_recipe(name: String, recipe: Arc<dyn Incarnate>) -> Self {
-        Self { name, recipe, settings: SpecSettings::default(), protocol: PhantomData }
+        Self { name, recipe, settings: Settings::default(), protocol: PhantomData }
     }
 
     /// Returns the name below the parent.
@@ -271,7 +293,7 @@ impl<P> Clone for Spec<P> {
         Self {
             name: self.name.clone(),
             recipe: Arc::clone(&self.recipe),
-            settings: self.settings,
+            settings: self.settings.clone(),
             protocol: PhantomData,
         }
     }
@@ -282,7 +304,7 @@ impl<P> fmt::Debug for Spec<P> {
         f.debug_struct("Spec")
             .field("name", &self.name)
             .field("kind", &self.recipe.kind())
-            .field("settings", &self.settings)
+            .field("settings", &*self.settings)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! Timers of one incarnation. Their messages are stamped with it and never reach a later one.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) struct Timers(Mutex<Table>);
 struct Table {
     closed: bool,
     next: u64,
-    live: HashMap<u64, AbortHandle>,
+    live: BTreeMap<u64, AbortHandle>,
 }
 
 impl Timers {
@@ -62,7 +62,9 @@ impl Timers {
     pub(crate) fn clear(&self) {
         let mut table = self.0.lock();
         table.closed = true;
-        table.live.drain().for_each(|(_, abort)| abort.abort());
+        if !table.live.is_empty() {
+            std::mem::take(&mut table.live).into_values().for_each(|abort| abort.abort());
+        }
     }
 }
 

@@ -169,6 +169,12 @@ impl Inner {
         }
     }
 
+    /// Takes out all who wait for a place; mostly nobody does.
+    pub(super) fn take_waiters(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        let waiters = if self.waiters.is_empty() { None } else { Some(std::mem::take(&mut self.waiters)) };
+        waiters.into_iter().flat_map(BTreeMap::into_values).map(|(_, waker)| waker)
+    }
+
     pub(super) fn register(&mut self, key: &mut Option<u64>, lane: Lane, waker: &Waker) {
         let key = *key.get_or_insert_with(|| {
             self.next_waiter += 1;

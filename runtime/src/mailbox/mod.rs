@@ -376,18 +376,18 @@ impl Mailbox {
         if inner.door != Door::Closed {
             inner.door = until.map_or(Door::Open, Door::Gated);
         }
-        let waiters = std::mem::take(&mut inner.waiters);
+        let waiters = inner.take_waiters();
         drop(inner);
-        waiters.into_values().for_each(|(_, waker)| waker.wake());
+        waiters.for_each(Waker::wake);
     }
 
     /// Shuts the door: what was accepted stays, nothing more comes in.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         inner.door = Door::Closed;
-        let waiters = std::mem::take(&mut inner.waiters);
+        let waiters = inner.take_waiters();
         drop(inner);
-        waiters.into_values().for_each(|(_, waker)| waker.wake());
+        waiters.for_each(Waker::wake);
     }
 
     /// Shuts the door if nothing at all waits. The decision and the shutting are one step.
@@ -419,18 +419,21 @@ impl Mailbox {
         drop(signals);
     }
 
-    /// Takes out everything that waits, for good. The door must be shut and no drain alive.
+    /// Shuts the door and takes out everything that waits, for good. No drain may be alive.
     pub(crate) fn empty(&self) -> Vec<Envelope> {
         let mut inner = self.inner.lock();
-        let all: Vec<Envelope> = inner.lanes.iter_mut().flat_map(|places| places.queue.drain(..)).collect();
-        inner.lanes.iter_mut().for_each(|places| {
-            places.note_taken(None, 0);
-            places.queue = Default::default();
-        });
+        inner.door = Door::Closed;
         inner.is_over = true;
+        let mut all = Vec::new();
+        for places in &mut inner.lanes {
+            places.note_taken(None, 0);
+            all.extend(std::mem::take(&mut places.queue));
+        }
         let signals = std::mem::take(&mut inner.signals);
+        let waiters = inner.take_waiters();
         self.hint.store(0, Ordering::Relaxed);
         drop(inner);
+        waiters.for_each(Waker::wake);
         // As in `clear_signals`.
         drop(signals);
         all
@@ -456,9 +459,9 @@ impl Mailbox {
         let waiters = {
             let mut inner = self.inner.lock();
             inner.lane(lane).settings = settings;
-            std::mem::take(&mut inner.waiters)
+            inner.take_waiters()
         };
-        waiters.into_values().for_each(|(_, waker)| waker.wake());
+        waiters.for_each(Waker::wake);
     }
 
     #[inline]

@@ -17,6 +17,8 @@ pub(crate) enum Signal {
     ChildUp(Arc<Slot>),
     /// An incarnation of a child ended: the last act of its guard.
     ChildDown(Arc<Slot>, ExitReason),
+    /// A child has ended for good, and nothing is to be decided.
+    ChildGone(Arc<Slot>, ExitReason),
     /// The back-off of a child is over, or its open gate gets a new try. The number guards against stale timers.
     RestartDue(Arc<Slot>, u32),
     /// End this incarnation if it is idle: its place is wanted.

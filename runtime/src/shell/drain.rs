@@ -104,6 +104,7 @@ impl Drain {
             Signal::Stop(stop) => self.stop(stop),
             Signal::ChildUp(child) => self.child_up(&child),
             Signal::ChildDown(child, reason) => self.child_down(&child, &reason),
+            Signal::ChildGone(child, reason) => self.child_gone(&child, &reason),
             Signal::RestartDue(child, number) => self.restart_due(&child, number),
             // An activation that has handled nothing yet stays a while for whoever it was made for.
             Signal::Passivate => {

@@ -21,7 +21,7 @@ use crate::envelope::Envelope;
 use crate::exit::ExitReason;
 use crate::incarnation::end_children;
 use crate::mailbox::{Next, Signal, Stop};
-use crate::slot::{Fate, Phase, Slot};
+use crate::slot::{Phase, Slot};
 use crate::testkit::{self, Mishap};
 use crate::watchdog::beats::Beats;
 use crate::{ground, task, time};
@@ -31,7 +31,7 @@ const JOBS_DROP_WAIT: Duration = Duration::from_secs(1);
 
 /// Lives one incarnation: build, start, drain, end. Fields drop in the order handler, value, guard.
 ///
-/// A block and no async function, which would keep room for the drain twice; what every actor does once is boxed.
+/// A block and no async function, which would keep room for the drain twice; what few actors await is boxed.
 #[allow(clippy::manual_async_fn)] // An `async fn` would keep its arguments twice.
 pub(super) fn live<A: Actor>(
     mut drain: Drain,
@@ -45,11 +45,11 @@ pub(super) fn live<A: Actor>(
         let reason = match build(factory) {
             Err(reason) => reason,
             Ok(mut value) => {
-                let reason = match Box::pin(start(&mut drain, &mut value, &mut cx, &mut nest)).await {
+                let reason = match start(&mut drain, &mut value, &mut cx, &mut nest).await {
                     Err(reason) => reason,
                     Ok(()) => serve(&mut drain, table, &mut value, &mut cx, &mut nest).await,
                 };
-                Box::pin(end(&mut drain, &mut value, &mut cx, &mut nest, reason)).await
+                end(&mut drain, &mut value, &mut cx, &mut nest, reason).await
             }
         };
         drain.guard.reason = Some(reason);
@@ -90,7 +90,7 @@ async fn start<A: Actor>(
     let limit = drain.slot().settings.graces.start;
     let held = {
         let starting = value.started(cx);
-        hold(drain, nest.place(async move { *slot = starting.await }), Some(limit), false).await
+        step(drain, nest.place(async move { *slot = starting.await }), limit).await
     };
     match held {
         Held::Done => outcome.map_err(|error| ExitReason::start_failed(&error))?,
@@ -104,16 +104,45 @@ async fn start<A: Actor>(
         Held::Dropped(_) => return Err(ExitReason::Stopped),
     }
     drain.slot().set_phase(Phase::Running);
-    drain.guard.acknowledge();
     if drain.report
         && let Some(supervisor) = drain.slot().supervisor()
     {
         supervisor.mailbox.signal(Signal::ChildUp(Arc::clone(drain.slot())));
     }
     drain.revive();
-    *drain.slot().status.lock() = catch_unwind(AssertUnwindSafe(|| value.status())).unwrap_or_default();
+    if let Some(status) = catch_unwind(AssertUnwindSafe(|| value.status())).unwrap_or_default() {
+        drain.slot().show(status);
+    }
     heed_wish(drain, cx);
     Ok(())
+}
+
+/// Does a step of the life. Most are done with their first poll; only one that awaits is watched, and costs a box.
+async fn step(drain: &mut Drain, mut work: Placed<'_>, limit: Duration) -> Held {
+    TakeWaker(drain).await;
+    let is_paused = drain.slot().mailbox.is_paused();
+    if !is_paused {
+        // Nobody has read the clock for who is woken by the kernel, and what it sends is timed by the last reading.
+        drain.slot().ground.clock.read();
+        match work.poll(&mut Context::from_waker(&drain.waker)) {
+            Poll::Ready(Ok(())) => return Held::Done,
+            Poll::Ready(Err(panic)) => return Held::Panicked(task::panic_text(panic.as_ref())),
+            Poll::Pending => {}
+        }
+    }
+    Box::pin(hold(drain, work, Some(limit), !is_paused)).await
+}
+
+/// Lets the drain know the waker of its task.
+struct TakeWaker<'a>(&'a mut Drain);
+
+impl Future for TakeWaker<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.keep_waker(cx);
+        Poll::Ready(())
+    }
 }
 
 /// Handles messages until the incarnation is to end, and returns how.
@@ -201,10 +230,10 @@ async fn suffer(drain: &mut Drain, nest: &mut Nest, envelope: Envelope) -> Optio
         Mishap::Lose => {
             let kept = if envelope.head().keep { envelope.kept() } else { None };
             slot.ground.bury(slot.name(), envelope.head(), DeadReason::Lost, kept, None);
-            let mut faults = slot.faults.lock();
-            let crowded_out = faults.as_mut().and_then(|faults| faults.keep(envelope));
-            drop(faults);
-            drop(crowded_out);
+            // Neither it nor the one it crowds out is dropped under the lock.
+            let mut lost = Some(envelope);
+            let crowded_out = slot.attached(|attached| attached.faults.as_mut()?.keep(lost.take()?));
+            drop((lost, crowded_out));
         }
         Mishap::NotBefore(due_ns, changed) => {
             // It waits where it is safe; the end of the incarnation ends the wait.
@@ -313,15 +342,16 @@ async fn end<A: Actor>(
             reason
         }
     };
-    let slot = Arc::clone(drain.slot());
-    slot.set_phase(Phase::Stopping);
-    if slot.life.lock().fate == Fate::Terminate {
-        slot.shut();
-    }
-    slot.children.lock().closed = true;
+    drain.slot().begin_stop();
     let stop = drain.stop_for_children();
-    end_children(&slot, stop).await;
-    end_jobs(drain, stop).await;
+    if drain.slot().close_children() {
+        let slot = Arc::clone(drain.slot());
+        Box::pin(async move { end_children(&slot, stop).await }).await;
+    }
+    let incarnation = &drain.incarnation;
+    incarnation.cancel();
+    incarnation.timers.clear();
+    drain.guard.is_bare = incarnation.jobs.close_if_idle() || Box::pin(end_jobs(drain, stop)).await;
     if !reason.is_failure()
         && let Some(value) = value.0.as_mut()
     {
@@ -330,33 +360,30 @@ async fn end<A: Actor>(
             _ => StopReason::Own,
         };
         let patience = drain.stop_patience();
-        if let Held::Panicked(text) = hold(drain, nest.place(value.stopping(cx, why)), Some(patience), false).await {
+        if let Held::Panicked(text) = step(drain, nest.place(value.stopping(cx, why)), patience).await {
             reason = ExitReason::Panicked { text: Arc::from(text), message: None };
         }
     }
-    // The source may hold what the value held.
-    let source = slot.status.lock().take();
-    drop(source);
+    // It may hold what the value holds.
+    drain.slot().hide();
     drop(value.0.take().map(|last| Value(Some(last))));
     reason
 }
 
-/// Ends the jobs: on a drain those that a call stands behind may finish, then all are killed and awaited.
-async fn end_jobs(drain: &mut Drain, stop: Stop) {
+/// Ends the jobs: on a drain those that a call stands behind may finish, then all are killed and awaited. Returns whether
+/// none is left.
+async fn end_jobs(drain: &mut Drain, stop: Stop) -> bool {
     let incarnation = Arc::clone(&drain.incarnation);
-    incarnation.cancel();
-    incarnation.timers.clear();
-    if incarnation.jobs.close_if_idle() {
-        return;
-    }
     if stop.drain {
         incarnation.jobs.end_unbound();
         drop(time::timeout(drain.stop_patience(), incarnation.jobs.wait_idle()).await);
     }
     incarnation.jobs.close();
-    if time::timeout(JOBS_DROP_WAIT, incarnation.jobs.wait_idle()).await.is_err() {
+    let idle = time::timeout(JOBS_DROP_WAIT, incarnation.jobs.wait_idle()).await.is_ok();
+    if !idle {
         tracing::error!(actor = %incarnation.slot.name(), "a job blocks its thread and could not be killed");
     }
+    idle
 }
 
 fn heed_wish<A: Actor>(drain: &mut Drain, cx: &mut Cx<A>) {

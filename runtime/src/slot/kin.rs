@@ -4,6 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::{Phase, Slot};
+use crate::actor::StatusSource;
+use crate::exit::ExitReason;
+use crate::testkit::Injected;
+
+/// What few actors have: made with the first of it.
+#[derive(Default)]
+pub(crate) struct Attached {
+    /// Who wants to know of the end.
+    pub(super) watchers: Vec<Weak<Slot>>,
+    /// What is done at the end.
+    pub(super) on_gone: Option<Box<dyn FnOnce() + Send>>,
+    /// The living incarnation's own view of itself.
+    pub(super) status: Option<StatusSource>,
+    /// What the test kit lets happen to the messages.
+    pub(crate) faults: Option<Injected>,
+}
 
 /// The children of the living incarnation, by number, which is the order they were started in. A supervisor of a family
 /// has very many, so what is done for one of them walks over no others.
@@ -23,8 +39,13 @@ impl Children {
         self.by_id.insert(child.id, Arc::clone(child));
     }
 
-    pub(crate) fn remove(&mut self, child: &Slot) {
-        self.by_id.remove(&child.id);
+    /// Returns whether it was one.
+    pub(crate) fn remove(&mut self, child: &Slot) -> bool {
+        self.by_id.remove(&child.id).is_some()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
     }
 
     pub(crate) fn contains(&self, child: &Slot) -> bool {
@@ -50,6 +71,52 @@ impl Slot {
         self.parent.as_ref().and_then(Weak::upgrade)
     }
 
+    /// Changes what few actors have; it is made if there is none yet.
+    pub(crate) fn attach<T>(&self, change: impl FnOnce(&mut Attached) -> T) -> T {
+        change(self.attached.lock().get_or_insert_default())
+    }
+
+    /// Looks at what few actors have; `None` if there is nothing.
+    pub(crate) fn attached<T>(&self, look: impl FnOnce(&mut Attached) -> T) -> Option<T> {
+        self.attached.lock().as_deref_mut().map(look)
+    }
+
+    /// Lets nobody start a child of this incarnation any more. Returns whether there are children.
+    pub(crate) fn close_children(&self) -> bool {
+        let mut children = self.children.lock();
+        children.closed = true;
+        !children.is_empty()
+    }
+
+    /// Ends those that rest for an incarnation that will not come.
+    pub(super) fn end_resting(&self, reason: &ExitReason) {
+        let children = {
+            let children = self.children.lock();
+            if children.is_empty() {
+                return;
+            }
+            children.all()
+        };
+        children.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));
+    }
+
+    /// Sets the actor's own view of itself.
+    pub(crate) fn show(&self, status: StatusSource) {
+        let earlier = self.attach(|attached| attached.status.replace(status));
+        drop(earlier);
+    }
+
+    /// Forgets the actor's own view of itself. It is users' code, and drops without the lock.
+    pub(crate) fn hide(&self) {
+        let status = self.attached(|attached| attached.status.take());
+        drop(status);
+    }
+
+    /// Returns the actor's own view of itself.
+    pub(crate) fn status(&self) -> Option<StatusSource> {
+        self.attached(|attached| attached.status.clone()).flatten()
+    }
+
     /// Sets what is done when the slot ends for good; at once if it has.
     pub(crate) fn set_on_gone(&self, hook: Box<dyn FnOnce() + Send>) {
         let late = {
@@ -57,7 +124,7 @@ impl Slot {
             if life.phase == Phase::Gone {
                 Some(hook)
             } else {
-                *self.on_gone.lock() = Some(hook);
+                self.attach(|attached| attached.on_gone = Some(hook));
                 None
             }
         };
@@ -72,15 +139,18 @@ impl Slot {
         if life.phase == Phase::Gone {
             return false;
         }
-        let mut watchers = self.watchers.lock();
-        watchers.retain(|known| known.strong_count() > 0);
-        if !watchers.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher))) {
-            watchers.push(Arc::downgrade(watcher));
-        }
+        self.attach(|Attached { watchers, .. }| {
+            watchers.retain(|known| known.strong_count() > 0);
+            if !watchers.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher))) {
+                watchers.push(Arc::downgrade(watcher));
+            }
+        });
         true
     }
 
     pub(crate) fn unwatch(&self, watcher: &Arc<Slot>) {
-        self.watchers.lock().retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher)));
+        self.attached(|Attached { watchers, .. }| {
+            watchers.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher)));
+        });
     }
 }

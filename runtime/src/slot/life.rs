@@ -8,19 +8,19 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use beluga_core::Result;
 use serde::Serialize;
-use tokio::sync::oneshot;
 
-use super::Slot;
+use super::waiters::{self, Wait, Waiters, Wish};
+use super::{Attached, Slot};
 use crate::actor::StopReason;
 use crate::address::Address;
 use crate::cell::Cell;
-use crate::exit::ExitReason;
+use crate::exit::{ExitReason, Verdict};
 use crate::incarnation::{Guard, Incarnation};
 use crate::intensity::RestartWindow;
 use crate::mailbox::{Signal, Stop};
-use crate::shell::Launch;
+use crate::shell::{Incarnate, Launch};
+use crate::spec::Restart;
 use crate::time;
 
 /// What an actor is doing, as introspection shows it.
@@ -68,11 +68,54 @@ pub(crate) struct Life {
     pub(crate) proven: bool,
     /// Whether the end for good has begun.
     pub(crate) ended: bool,
+    /// How the first incarnation ended, if it never started: what its spawner gets.
+    pub(crate) failed_start: Option<Box<ExitReason>>,
+    /// Who waits for a step.
+    pub(super) waiters: Waiters,
+    /// How an incarnation is made; `None` once there will be none.
+    recipe: Option<Arc<dyn Incarnate>>,
 }
 
 impl Life {
-    fn is_alive(&self) -> bool {
+    pub(super) fn new(recipe: Arc<dyn Incarnate>, window: RestartWindow) -> Self {
+        Self {
+            phase: Phase::Down,
+            fate: Fate::Live,
+            number: 0,
+            cell: None,
+            incarnation: None,
+            window,
+            proven: false,
+            ended: false,
+            failed_start: None,
+            waiters: Waiters::default(),
+            recipe: Some(recipe),
+        }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Running | Phase::Stopping)
+    }
+
+    /// Begins the end for good. Returns the recipe, which nobody needs any more.
+    fn finish(&mut self) -> Option<Arc<dyn Incarnate>> {
+        self.ended = true;
+        self.fate = Fate::Terminate;
+        self.recipe.take()
+    }
+
+    /// Returns whether no incarnation follows one that ends like this, whatever its supervisor has counted.
+    pub(crate) fn is_last(&self, restart: Restart, reason: &ExitReason) -> bool {
+        match self.fate {
+            Fate::Terminate => true,
+            Fate::Recycle | Fate::Renew => false,
+            Fate::Live if !self.proven => true,
+            Fate::Live => match restart {
+                Restart::Permanent => false,
+                Restart::Transient => !reason.is_failure(),
+                Restart::Temporary => true,
+            },
+        }
     }
 }
 
@@ -113,20 +156,22 @@ impl Slot {
     }
 
     /// Starts the next incarnation. False if one lives, or the slot is to end.
-    pub(crate) fn launch(self: &Arc<Self>, ack: Option<oneshot::Sender<Result<()>>>, report: bool) -> bool {
-        let Some(recipe) = self.recipe.lock().clone() else { return false };
+    pub(crate) fn launch(self: &Arc<Self>, report: bool) -> bool {
         let mut life = self.life.lock();
         if life.is_alive() || life.ended || life.fate == Fate::Terminate {
             return false;
         }
+        let Some(recipe) = life.recipe.clone() else { return false };
         life.fate = Fate::Live;
         life.phase = Phase::Starting;
         life.number = life.number.wrapping_add(1).max(1);
         let incarnation = Incarnation::new(Arc::clone(self), life.number);
         life.incarnation = Some(Arc::clone(&incarnation));
         self.children.lock().closed = false;
-        self.mailbox.gate(None);
-        let guard = Guard::new(Arc::clone(&incarnation), ack);
+        if life.number > 1 {
+            self.mailbox.gate(None);
+        }
+        let guard = Guard::new(Arc::clone(&incarnation));
         let resident = recipe.resident(Launch { guard, report });
         // The guard takes the life lock when it ends, so the resident must not be dropped under it.
         drop(life);
@@ -145,8 +190,20 @@ impl Slot {
             life.phase = phase;
         }
         life.proven |= phase == Phase::Running;
-        drop(life);
-        self.changed.notify_waiters();
+        waiters::step(life);
+    }
+
+    /// The incarnation begins to end. If no other is to follow, nobody comes in any more.
+    pub(crate) fn begin_stop(&self) {
+        let mut life = self.life.lock();
+        if life.phase != Phase::Gone {
+            life.phase = Phase::Stopping;
+        }
+        let for_good = life.fate == Fate::Terminate;
+        waiters::step(life);
+        if for_good {
+            self.shut();
+        }
     }
 
     /// Ends the slot for good, on request from anywhere.
@@ -209,104 +266,137 @@ impl Slot {
     }
 
     /// The guard's last act: no incarnation lives any more, and the supervisor learns how it ended.
+    ///
+    /// If it is certain that no other will follow, the slot ends here and now, without its supervisor's help.
     pub(crate) fn incarnation_ended(self: &Arc<Self>, reason: ExitReason) {
-        let given_up = {
-            let mut life = self.life.lock();
+        let supervisor = self.supervisor();
+        let mut life = self.life.lock();
+        life.cell = None;
+        let incarnation = life.incarnation.take();
+        let mut recipe = None;
+        if !life.proven && life.failed_start.is_none() {
+            life.failed_start = Some(Box::new(reason.clone()));
+        }
+        let given_up = life.ended;
+        let last = !given_up && (supervisor.is_none() || life.is_last(self.settings.restart, &reason));
+        if last {
+            // Its phase stays until all is done: whoever waits for the end may use the name at once.
+            recipe = life.finish();
+            drop(life);
+        } else {
             if life.phase != Phase::Gone {
                 life.phase = Phase::Down;
             }
-            life.cell = None;
-            life.incarnation = None;
             // What was said to that incarnation does not concern the next one.
             self.mailbox.clear_signals();
-            life.ended
-        };
+            waiters::step(life);
+        }
+        drop((incarnation, recipe));
+        self.stats.hand_since_ns.store(0, Ordering::Relaxed);
+        self.wake();
+        if last {
+            self.depart(supervisor.as_ref(), &reason, true);
+            return;
+        }
         if given_up {
             // It could not be killed in time; what its drain held came back into a mailbox that was emptied before.
             self.bury_rest();
         }
-        self.stats.hand_since_ns.store(0, Ordering::Relaxed);
-        self.wake();
-        // After a kill the source may still hold what the value held. It is users' code and drops without the lock.
-        let source = self.status.lock().take();
-        drop(source);
-        self.changed.notify_waiters();
-        match self.supervisor() {
-            Some(parent) => parent.mailbox.signal(Signal::ChildDown(Arc::clone(self), reason)),
-            None => self.terminate(&reason),
+        if let Some(supervisor) = supervisor {
+            supervisor.mailbox.signal(Signal::ChildDown(Arc::clone(self), reason));
         }
     }
 
     /// Ends the slot for good: nobody comes in, whoever waits is answered, the name is free. Idempotent.
-    ///
-    /// [`Phase::Gone`] is set last: whoever waits for it may use the name at once.
     pub(crate) fn terminate(self: &Arc<Self>, reason: &ExitReason) {
-        {
+        let recipe = {
             let mut life = self.life.lock();
-            if std::mem::replace(&mut life.ended, true) {
+            if life.ended {
                 return;
             }
-            life.fate = Fate::Terminate;
-        }
-        self.shut();
-        self.bury_rest();
-        let recipe = self.recipe.lock().take();
-        drop(recipe);
-        let faults = self.faults.lock().take();
-        drop(faults);
-        // Those that rested for an incarnation that will not come.
-        let resting = self.children.lock().all();
-        resting.iter().rev().filter(|child| child.is_resting()).for_each(|child| child.terminate(reason));
-        self.ground.leave(self);
-        match self.supervisor() {
-            Some(parent) => parent.children.lock().remove(self),
-            None if self.parent.is_none() => self.ground.carriers.close(),
-            None => {}
-        }
-        // Under the life lock, so that a watcher is either in the list or sees the end.
-        let watchers = {
-            let mut life = self.life.lock();
-            life.phase = Phase::Gone;
-            std::mem::take(&mut *self.watchers.lock())
+            life.finish()
         };
-        for watcher in watchers.iter().filter_map(Weak::upgrade) {
-            watcher.mailbox.signal(Signal::WatchedGone(Address(Arc::clone(self)), reason.clone()));
+        // Users' code, which drops without a lock.
+        drop(recipe);
+        self.depart(self.supervisor().as_ref(), reason, false);
+    }
+
+    /// The end for good, once. With `tell` the supervisor learns it.
+    ///
+    /// [`Phase::Gone`] is set last: whoever waits for it may use the name at once.
+    fn depart(self: &Arc<Self>, supervisor: Option<&Arc<Slot>>, reason: &ExitReason, tell: bool) {
+        if let Some(seat) = &self.seat {
+            seat.shut(self);
+        }
+        self.bury_rest();
+        self.end_resting(reason);
+        self.ground.leave(self);
+        let attached = match supervisor {
+            // In one step, so that the word meets the incarnation whose child it was, or none.
+            Some(parent) => {
+                let mut siblings = parent.children.lock();
+                let was_child = siblings.remove(self);
+                let attached = self.be_gone();
+                // The root has no code of its own to tell.
+                if tell && was_child && !siblings.closed && parent.parent.is_some() {
+                    parent.mailbox.signal(Signal::ChildGone(Arc::clone(self), reason.clone()));
+                }
+                attached
+            }
+            None => {
+                if self.parent.is_none() {
+                    self.ground.carriers.close();
+                }
+                self.be_gone()
+            }
+        };
+        if tell {
+            tracing::info!(actor = %self.name, exit = %reason, verdict = ?Verdict::Gone, "an actor ended");
+        }
+        if let Some(attached) = attached {
+            for watcher in attached.watchers.iter().filter_map(Weak::upgrade) {
+                watcher.mailbox.signal(Signal::WatchedGone(Address(Arc::clone(self)), reason.clone()));
+            }
+            if let Some(hook) = attached.on_gone {
+                hook();
+            }
         }
         if let Some(seat) = &self.seat {
             seat.vacate(self);
         }
-        let hook = self.on_gone.lock().take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        self.changed.notify_waiters();
+        waiters::step(self.life.lock());
     }
 
-    pub(crate) async fn wait_until(&self, reached: impl Fn(&Life) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // Registered before the look, so a change in between is not missed.
-            changed.as_mut().enable();
-            if reached(&self.life.lock()) {
-                return;
-            }
-            changed.await;
-        }
+    /// Sets the last phase. Returns whom that concerns: later ones see it.
+    fn be_gone(&self) -> Option<Box<Attached>> {
+        let mut life = self.life.lock();
+        life.phase = Phase::Gone;
+        // Under the life lock, so that a watcher is either in the list or sees the end.
+        self.attached.lock().take()
+    }
+
+    fn wait_for(&self, wish: Wish) -> Wait<'_> {
+        Wait::new(self, wish)
+    }
+
+    /// Waits until the first incarnation has started, or never will.
+    pub(crate) async fn wait_settled(&self) {
+        self.wait_for(Wish::Settled).await;
     }
 
     /// Waits until an incarnation has ended; the next one may live already when the waiter looks.
     pub(crate) async fn wait_ended(&self, number: u32) {
-        self.wait_until(|life| life.number != number || !life.is_alive()).await;
+        self.wait_for(Wish::Ended(number)).await;
     }
 
     /// Waits until it takes messages, or never will.
     pub(crate) async fn wait_running(&self) {
-        self.wait_until(|life| matches!(life.phase, Phase::Running | Phase::Gone)).await;
+        self.wait_for(Wish::Running).await;
     }
 
+    /// Waits until it is gone.
     pub(crate) async fn wait_gone(&self) {
-        self.wait_until(|life| life.phase == Phase::Gone).await;
+        self.wait_for(Wish::Gone).await;
     }
 
     /// Ends the living incarnation as its parent does: stop, wait, kill what does not listen. Gives whether it went

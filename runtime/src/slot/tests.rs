@@ -7,7 +7,7 @@ use beluga_core::{Code, Result};
 use futures_util::poll;
 
 use super::*;
-use crate::actor::{Actor, Handler, StopReason};
+use crate::actor::{Actor, Handler, StatusSource, StopReason};
 use crate::cx::Cx;
 use crate::exit::ExitReason;
 use crate::mailbox::Stop;
@@ -94,7 +94,7 @@ fn an_end_of_one_incarnation_never_touches_the_next() {
         let mut end = Box::pin(slot.end(Fate::Recycle, stop));
         settle().await;
         assert_eq!(slot.phase(), Phase::Down, "the stop was said at once");
-        assert!(slot.launch(None, false));
+        assert!(slot.launch(false));
         settle().await;
         let ended = poll!(&mut end);
         time::sleep(Duration::from_secs(3600)).await;

@@ -15,7 +15,7 @@ use crate::intensity::RestartWindow;
 use crate::mailbox::Signal;
 use crate::shell::{Drain, Notice};
 use crate::slot::{Fate, Phase, Slot};
-use crate::spec::{OnExhausted, Restart, Strategy};
+use crate::spec::{OnExhausted, Strategy};
 use crate::{task, time};
 
 pub(crate) use plan::Plan;
@@ -47,16 +47,33 @@ impl Drain {
         }
         if let Some(verdict) = verdict {
             tracing::info!(actor = %child.name(), exit = %reason, ?verdict, "an actor ended");
-            let restarts = child.stats.restarts.load(Ordering::Relaxed);
-            let exit = ChildExit { address: Address(Arc::clone(child)), reason: reason.clone(), verdict, restarts };
-            self.notices.push_back(Notice::ChildExited(exit));
+            self.notice(child, reason, verdict);
         }
         self.advance();
     }
 
+    /// A child has ended for good by itself: tell the user's code.
+    pub(crate) fn child_gone(&mut self, child: &Arc<Slot>, reason: &ExitReason) {
+        self.plan.gone(child);
+        self.notice(child, reason, Verdict::Gone);
+        self.advance();
+    }
+
+    fn notice(&mut self, child: &Arc<Slot>, reason: &ExitReason, verdict: Verdict) {
+        let restarts = child.stats.restarts.load(Ordering::Relaxed);
+        let exit = ChildExit { address: Address(Arc::clone(child)), reason: reason.clone(), verdict, restarts };
+        self.notices.push_back(Notice::ChildExited(exit));
+    }
+
     /// Builds anew the kept children that rested while this actor was down. They start with a fresh window.
     pub(crate) fn revive(&mut self) {
-        let children = self.slot().children.lock().all();
+        let children = {
+            let children = self.slot().children.lock();
+            if children.is_empty() {
+                return;
+            }
+            children.all()
+        };
         let (resting, ended): (Vec<_>, Vec<_>) = children
             .into_iter()
             // One that has not lived yet belongs to the spawner that is about to start it.
@@ -69,7 +86,7 @@ impl Drain {
         }
         match self.slot().settings.strategy {
             Strategy::OneForOne => resting.iter().for_each(|child| {
-                child.launch(None, false);
+                child.launch(false);
             }),
             Strategy::OneForAll | Strategy::RestForOne => self.plan.rebuild(&resting),
         }
@@ -80,21 +97,14 @@ impl Drain {
     fn judge(&mut self, child: &Arc<Slot>, reason: &ExitReason) -> Option<Verdict> {
         let settings = &child.settings;
         let mut life = child.life.lock();
+        if life.is_last(settings.restart, reason) {
+            return Some(Verdict::Gone);
+        }
         match life.fate {
-            Fate::Terminate => return Some(Verdict::Gone),
             Fate::Recycle => return None,
             // Asked for: nothing failed, so nothing is counted and nothing waits.
             Fate::Renew => return Some(Verdict::Restart { after: Duration::ZERO }),
-            Fate::Live => {}
-        }
-        let again = match settings.restart {
-            _ if !life.proven => false,
-            Restart::Permanent => true,
-            Restart::Transient => reason.is_failure(),
-            Restart::Temporary => false,
-        };
-        if !again {
-            return Some(Verdict::Gone);
+            Fate::Terminate | Fate::Live => {}
         }
         let now = time::now();
         let earlier = life.window.count(now);
@@ -132,7 +142,7 @@ impl Drain {
         let siblings = || self.slot().children.lock().all();
         match self.slot().settings.strategy {
             Strategy::OneForOne => {
-                child.launch(None, false);
+                child.launch(false);
             }
             Strategy::OneForAll => {
                 let siblings = siblings();

@@ -82,7 +82,7 @@ impl Plan {
                     _ if *launched => {}
                     _ => {
                         *launched = true;
-                        if child.launch(None, true) {
+                        if child.launch(true) {
                             return;
                         }
                     }

@@ -103,7 +103,7 @@ impl SystemBuilder {
         let root = Slot::new(&ground, None, Arc::clone(&ground.name), spec.recipe, spec.settings, None);
         drop(ground.root.set(Arc::downgrade(&root)));
         ground.watchdog.start(&ground)?;
-        root.launch(None, false);
+        root.launch(false);
         Ok(System { ground })
     }
 }

@@ -13,7 +13,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use beluga_core::{Error, Result};
-use tokio::sync::oneshot;
 
 use crate::actor::{Actor, StopReason};
 use crate::address::Address;
@@ -311,47 +310,48 @@ async fn start_child<P: Protocol>(
 ) -> Result<Arc<Slot>> {
     let name = path_of(parent, &spec.name)?;
     let ground = &parent.ground;
-    let slot = Slot::new(ground, Some(parent), Arc::clone(&name), spec.recipe, spec.settings, seat);
+    let slot = Slot::new(ground, Some(parent), name, spec.recipe, spec.settings, seat);
     {
-        let living = parent.life.lock().number;
+        let is_other = incarnation.is_some_and(|wanted| wanted != parent.life.lock().number);
         let mut children = parent.children.lock();
-        if children.closed || incarnation.is_some_and(|wanted| wanted != living) {
+        if children.closed || is_other {
             return Err(Error::unavailable("the parent is not running")
-                .with("actor", name)
+                .with("actor", slot.name())
                 .with("parent", parent.name()));
         }
         ground.enter(&slot)?;
         children.insert(&slot);
     }
-    let (ack, started) = oneshot::channel();
-    slot.launch(Some(ack), false);
-    let mut unstarted = Unstarted(Some(Arc::clone(&slot)));
-    let outcome = started.await;
-    if let Ok(Ok(())) = outcome {
-        unstarted.0 = None;
+    slot.launch(false);
+    let unstarted = Unstarted(&slot);
+    slot.wait_settled().await;
+    if slot.life.lock().proven {
+        std::mem::forget(unstarted);
         return Ok(slot);
     }
     drop(unstarted);
     // The parent may be ending it at the same time; afterwards the name is free.
     slot.wait_gone().await;
-    match outcome {
-        Ok(Err(error)) => Err(error),
-        _ => Err(Error::unavailable("the actor ended while it started").with("actor", name)),
-    }
+    let exit = slot.life.lock().failed_start.take();
+    let error = match exit.as_deref() {
+        Some(ExitReason::StartFailed(record) | ExitReason::Failed(record)) => Error::from((**record).clone()),
+        Some(other) => Error::unavailable("the actor ended while it started").with("exit", other),
+        None => Error::unavailable("the actor ended while it started"),
+    };
+    Err(error.with("actor", slot.name()))
 }
 
 /// Ends a slot whose first start failed, or whose spawner left.
-struct Unstarted(Option<Arc<Slot>>);
+struct Unstarted<'a>(&'a Arc<Slot>);
 
-impl Drop for Unstarted {
+impl Drop for Unstarted<'_> {
     fn drop(&mut self) {
-        if let Some(slot) = self.0.take() {
-            slot.request_stop(false);
-            // An incarnation that lives hears the stop, and its supervisor sees to the rest: terminated under it, the
-            // slot would forget the stop and the incarnation would stay for ever.
-            if !slot.is_alive() {
-                slot.terminate(&ExitReason::Stopped);
-            }
+        let slot = self.0;
+        slot.request_stop(false);
+        // An incarnation that lives hears the stop, and what comes then ends the slot: terminated under it, the slot would
+        // forget the stop and the incarnation would stay for ever.
+        if !slot.is_alive() {
+            slot.terminate(&ExitReason::Stopped);
         }
     }
 }

@@ -308,7 +308,7 @@ pub(super) fn breaker_of(slot: &Slot) -> Option<BreakerNode> {
 
 /// Asks the actor's source, outside its lock.
 fn status(slot: &Slot) -> Value {
-    let source = slot.status.lock().clone();
+    let source = slot.status();
     source.map(|source| source.read()).unwrap_or_default()
 }
 

@@ -112,7 +112,7 @@ pub fn lose(system: &System, path: &str, count: usize) -> bool {
 /// Ends the faults of an actor: [`crash`], [`delay`] and [`lose`]. Returns false if nothing of that path lives.
 pub fn heal(system: &System, path: &str) -> bool {
     let Some(slot) = system.ground().find(path) else { return false };
-    let ended = slot.faults.lock().take();
+    let ended = slot.attached(|attached| attached.faults.take()).flatten();
     slot.mailbox.set_faulty(false);
     if let Some(ended) = ended {
         ended.changed.notify_one();
@@ -122,12 +122,11 @@ pub fn heal(system: &System, path: &str) -> bool {
 
 fn inject(system: &System, path: &str, change: impl FnOnce(&mut Injected)) -> bool {
     let Some(slot) = system.ground().find(path) else { return false };
-    let changed = {
-        let mut faults = slot.faults.lock();
-        let faults = faults.get_or_insert_default();
+    let changed = slot.attach(|attached| {
+        let faults = attached.faults.get_or_insert_default();
         change(faults);
         Arc::clone(&faults.changed)
-    };
+    });
     slot.mailbox.set_faulty(true);
     changed.notify_one();
     true
@@ -136,10 +135,12 @@ fn inject(system: &System, path: &str, change: impl FnOnce(&mut Injected)) -> bo
 /// Decides about a message of an actor with faults.
 pub(crate) fn befall(slot: &Slot, head: &Head) -> Mishap {
     let now_ns = slot.ground.clock.read();
-    slot.faults.lock().as_mut().map_or(Mishap::None, |faults| faults.befall(head, now_ns))
+    let befall = |faults: &mut Injected| faults.befall(head, now_ns);
+    slot.attached(|attached| attached.faults.as_mut().map(befall)).flatten().unwrap_or(Mishap::None)
 }
 
 /// Decides whether a message of an actor with faults, which is in hand, crashes.
 pub(crate) fn crashes(slot: &Slot, head: &Head) -> bool {
-    slot.faults.lock().as_mut().is_some_and(|faults| faults.crashes(head))
+    let crashes = |faults: &mut Injected| faults.crashes(head);
+    slot.attached(|attached| attached.faults.as_mut().is_some_and(crashes)).unwrap_or(false)
 }
