@@ -174,16 +174,29 @@ impl Drop for Guard {
             return;
         }
         // A kill: nobody awaited the children. They end in reverse order before the exit is reported.
-        let incarnation = Arc::clone(&self.incarnation);
+        let report = Report { incarnation: Arc::clone(&self.incarnation), reason: Some(reason) };
         if tokio::runtime::Handle::try_current().is_ok() {
             drop(task::spawn("reaper", async move {
                 let stop = Stop { reason: StopReason::Shutdown, drain: false, deadline: None };
-                end_children(&incarnation.slot, stop).await;
-                incarnation.jobs.wait_idle().await;
-                incarnation.slot.incarnation_ended(reason);
+                end_children(&report.incarnation.slot, stop).await;
+                report.incarnation.jobs.wait_idle().await;
+                drop(report);
             }));
-        } else {
-            slot.incarnation_ended(reason);
+        }
+    }
+}
+
+/// Reports the exit when it drops: once children and jobs have ended, or at once if the runtime goes and takes whoever waits
+/// for them along, as it takes them.
+struct Report {
+    incarnation: Arc<Incarnation>,
+    reason: Option<ExitReason>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let Some(reason) = self.reason.take() {
+            self.incarnation.slot.incarnation_ended(reason);
         }
     }
 }

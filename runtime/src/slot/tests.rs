@@ -180,3 +180,42 @@ fn what_a_drain_held_when_its_slot_was_given_up_is_answered() {
         system.shutdown(GRACE).await.unwrap();
     });
 }
+
+/// Leaves work behind when its system goes.
+struct Busy;
+
+impl Actor for Busy {
+    type Protocol = Silent;
+    const KIND: &'static str = "busy";
+
+    async fn started(&mut self, cx: &mut Cx<Self>) -> Result<()> {
+        let context = cx.own_context().clone();
+        drop(cx.job("wait", "wait", &context, |_| std::future::pending::<Result<()>>()));
+        cx.spawn("idler", || Idler).await.map(drop)
+    }
+}
+
+#[test]
+fn a_system_that_goes_with_its_runtime_leaves_nothing() {
+    for workers in [0, 2] {
+        let mut builder = match workers {
+            0 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = builder.worker_threads(workers.max(1)).enable_all().build().unwrap();
+        let (ground, slots) = runtime.block_on(async {
+            let system = System::builder("left").build().unwrap();
+            let busy = system.spawn("busy", || Busy).await.unwrap();
+            let sleeper = system.spawn("sleeper", || Sleeper).await.unwrap();
+            sleeper.tell(Sleep).await.unwrap();
+            settle().await;
+            let idler = system.find("busy/idler").unwrap().0;
+            let slots = [busy.address().unwrap().0, sleeper.address().unwrap().0, idler, system.root().unwrap()];
+            (Arc::downgrade(system.ground()), slots.map(|slot| Arc::downgrade(&slot)))
+        });
+        drop(runtime);
+        let left: Vec<_> = slots.iter().filter_map(Weak::upgrade).collect();
+        assert!(left.is_empty(), "{workers} workers: {left:?}");
+        assert!(ground.upgrade().is_none(), "{workers} workers");
+    }
+}
