@@ -125,6 +125,22 @@ impl<M: Message> Ask<M> {
         Ok(())
     }
 
+    /// Sends, and is ready once the message is in its lane or the wait is over.
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Some(message) = self.message.take()
+            && let Err(error) = self.begin(message, cx)
+        {
+            return Poll::Ready(Err(self.name(error)));
+        }
+        if matches!(self.send, Post::Sent) {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_send(cx) {
+            Poll::Ready(sent) => Poll::Ready(sent.map_err(|error| self.settle(error))),
+            Poll::Pending => self.poll_limits(cx).map(Err),
+        }
+    }
+
     /// Puts the message into its lane.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let sent = std::task::ready!(self.send.poll(&self.route, cx));

@@ -21,8 +21,18 @@ use crate::slot::Slot;
 pub(crate) enum Route {
     /// To one slot.
     Slot(Arc<Slot>),
-    /// To whatever slot carries the key; activated on demand.
+    /// To whatever slot carries the key; activated on demand, here or on another node.
     Virtual(Arc<dyn Resolve>),
+}
+
+/// Carries envelopes to another node.
+pub(crate) trait Elsewhere: Send + Sync {
+    /// Sends. Of an ask the future is ready when the answer is there; dropped before, the call is cancelled.
+    fn send(&self, envelope: Envelope) -> BoxFuture<'static, Result<()>>;
+    /// Sends a told message without waiting.
+    fn try_send(&self, envelope: Envelope) -> Result<()>;
+    /// Sends on behalf of a caller who waits elsewhere, and goes on alone.
+    fn detach(&self, envelope: Envelope);
 }
 
 /// Finds the slot of a key.
@@ -37,6 +47,10 @@ pub(crate) trait Resolve: fmt::Debug + Send + Sync {
     fn name(&self) -> &str;
     /// Returns the kind to show.
     fn kind(&self) -> &'static str;
+    /// Returns the way to another node, if the key is there now.
+    fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        None
+    }
 }
 
 impl Route {
@@ -66,6 +80,9 @@ impl Route {
         let slot = match self {
             Route::Slot(slot) => slot,
             Route::Virtual(resolve) => {
+                if let Some(elsewhere) = resolve.elsewhere() {
+                    return elsewhere.try_send(envelope);
+                }
                 let unavailable = || Error::unavailable("the actor is not active").with("actor", resolve.name());
                 active = resolve.active().ok_or_else(unavailable)?;
                 &active
@@ -85,6 +102,11 @@ impl Route {
             Route::Slot(slot) => &slot.ground,
             Route::Virtual(resolve) => resolve.ground(),
         }
+    }
+
+    /// Returns the way to another node, if it leads there now.
+    pub(crate) fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        self.key().and_then(|resolve| resolve.elsewhere())
     }
 
     /// Returns the slot it leads to now.
@@ -187,6 +209,15 @@ impl Post {
         *self = Post::Waiting(delivery);
         poll
     }
+
+    /// Takes out what was not sent yet.
+    pub(crate) fn withdraw(&mut self) -> Option<Envelope> {
+        match std::mem::replace(self, Post::Sent) {
+            Post::New(envelope) => Some(envelope),
+            Post::Waiting(mut delivery) => delivery.envelope.take(),
+            Post::Refused(_) | Post::Sent => None,
+        }
+    }
 }
 
 /// How often a virtual ref looks for a new activation before it gives up: each round met a passivation.
@@ -199,6 +230,8 @@ pub(crate) struct Delivery {
     envelope: Option<Envelope>,
     waiter: Option<u64>,
     activating: Option<BoxFuture<'static, Result<Arc<Slot>>>>,
+    /// On its way to another node.
+    leaving: Option<BoxFuture<'static, Result<()>>>,
     rounds: u8,
 }
 
@@ -208,13 +241,23 @@ impl Delivery {
             Route::Slot(slot) => Some(Arc::clone(slot)),
             Route::Virtual(resolve) => resolve.active(),
         };
-        Self { route, slot, envelope: Some(envelope), waiter: None, activating: None, rounds: 0 }
+        Self { route, slot, envelope: Some(envelope), waiter: None, activating: None, leaving: None, rounds: 0 }
     }
 
     fn forget_waiter(&mut self) {
         if let (Some(key), Some(slot)) = (self.waiter.take(), &self.slot) {
             slot.mailbox.forget_waiter(key);
         }
+    }
+
+    /// Sends to another node, if the route leads there.
+    #[cold]
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<()>>> {
+        if self.leaving.is_none() {
+            let elsewhere = self.route.elsewhere()?;
+            self.leaving = Some(elsewhere.send(self.envelope.take()?));
+        }
+        Some(self.leaving.as_mut()?.as_mut().poll(cx))
     }
 
     /// Finds the slot, activating it if the route is virtual.
@@ -241,6 +284,11 @@ impl Future for Delivery {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
         loop {
+            if this.slot.is_none()
+                && let Some(sent) = this.poll_elsewhere(cx)
+            {
+                return sent;
+            }
             let slot = ready!(this.poll_slot(cx))?;
             let Some(envelope) = this.envelope.take() else { return Poll::Ready(Ok(())) };
             let (refusal, envelope) = match this.route.offer(&slot, envelope, Some((&mut this.waiter, cx.waker()))) {

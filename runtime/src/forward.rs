@@ -86,6 +86,13 @@ impl Future for Forward<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let route = self.route;
+        // On another node the answer takes its own way back: nobody waits for it here.
+        if let Some(elsewhere) = route.elsewhere() {
+            if let Some(envelope) = self.send.withdraw() {
+                elsewhere.detach(envelope);
+            }
+            return Poll::Ready(());
+        }
         // The envelope has answered the caller if it was refused.
         drop(ready!(self.send.poll(route, cx)));
         self.send = Post::Sent;

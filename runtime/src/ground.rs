@@ -23,6 +23,7 @@ use crate::topic::Topics;
 use crate::waits::Waits;
 use crate::watchdog::beats::{Beat, Beats};
 use crate::watchdog::{Watchdog, WatchdogSettings};
+use crate::wire::Registry;
 
 /// The settings of one system.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,8 @@ pub(crate) struct Ground {
     pub(crate) beats: Arc<Beats>,
     pub(crate) watchdog: Watchdog,
     pub(crate) carriers: Arc<Carriers>,
+    /// What may be said from other nodes.
+    pub(crate) wire: Registry,
 }
 
 impl Ground {
@@ -76,6 +79,7 @@ impl Ground {
             beats: Beats::new(),
             watchdog: Watchdog::default(),
             carriers: Arc::default(),
+            wire: Registry::default(),
             clock,
         })
     }

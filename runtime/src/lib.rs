@@ -1,4 +1,4 @@
-//! The actor system of Beluga. It knows no word of AI, no vendor and no wire.
+//! The actor system of Beluga. It knows no word of AI and no vendor; what other nodes say comes in through [`wire`].
 //!
 //! Start with [`Actor`], whose example is a whole program; then [`guide::supervision`] says in ten minutes what happens
 //! when an actor fails, and [`guide::coming_from`] is for those who know ractor, kameo, actix or an agent framework.
@@ -65,6 +65,7 @@ mod topic;
 mod waits;
 mod watchdog;
 mod window;
+pub mod wire;
 
 pub use actor::{Actor, DeferredHandler, Handler, StatusSource, StopReason, StreamHandler};
 pub use address::Address;

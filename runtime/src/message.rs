@@ -1,5 +1,9 @@
 //! What one message is: a type with a name given by hand, a version, a reply and a lane.
 
+use beluga_core::Result;
+
+use crate::wire::{Codec, MessageSchema};
+
 /// A lane of a mailbox. Control and interrupt are served strictly first, normal and bulk 8 : 1.
 ///
 /// ```
@@ -56,7 +60,8 @@ impl Lane {
 /// ```
 ///
 /// The attribute takes `name` (required, stable, lower case with dots), `version` (1), `reply` (`()`), `lane`
-/// (`"normal"`) and `keep` (the dead letter of a message that panicked holds its `Debug` text).
+/// (`"normal"`) and `keep` (the dead letter of a message that panicked holds its `Debug` text); and for messages that travel
+/// to other nodes ([`wire`](crate::wire)) `codec` (`"cbor"`), `upgrade_from` and `schema`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message with a reply",
     label = "not a message",
@@ -75,9 +80,30 @@ pub trait Message: Send + 'static {
     const LANE: Lane = Lane::Normal;
     /// Whether a dead letter may hold the text of [`kept`](Self::kept).
     const KEEP: bool = false;
+    /// The codec its sender writes it in when it travels to another node.
+    const CODEC: Codec = Codec::Cbor;
+    /// The oldest version that is understood from another node: this one, or the one before it.
+    const OLDEST: u16 = Self::VERSION;
 
     /// Returns the text a dead letter holds, for types that opted in. Called only if [`KEEP`](Self::KEEP) is set.
     fn kept(&self) -> Option<String> {
+        None
+    }
+
+    /// Decodes the version before this one and converts it; `None` if only this one is understood.
+    fn upgrade(codec: Codec, payload: &[u8]) -> Option<Result<Self>>
+    where
+        Self: Sized,
+    {
+        let _ = (codec, payload);
+        None
+    }
+
+    /// Returns the JSON Schemas of the message and its answer, for types that opted in.
+    fn schema() -> Option<MessageSchema>
+    where
+        Self: Sized,
+    {
         None
     }
 }
@@ -111,9 +137,30 @@ pub trait StreamMessage: Send + 'static {
     const LANE: Lane = Lane::Normal;
     /// Whether a dead letter may hold the text of [`kept`](Self::kept).
     const KEEP: bool = false;
+    /// The codec its sender writes it in when it travels to another node.
+    const CODEC: Codec = Codec::Cbor;
+    /// The oldest version that is understood from another node: this one, or the one before it.
+    const OLDEST: u16 = Self::VERSION;
 
     /// Returns the text a dead letter holds, for types that opted in. Called only if [`KEEP`](Self::KEEP) is set.
     fn kept(&self) -> Option<String> {
+        None
+    }
+
+    /// Decodes the version before this one and converts it; `None` if only this one is understood.
+    fn upgrade(codec: Codec, payload: &[u8]) -> Option<Result<Self>>
+    where
+        Self: Sized,
+    {
+        let _ = (codec, payload);
+        None
+    }
+
+    /// Returns the JSON Schemas of the message and its answer, for types that opted in.
+    fn schema() -> Option<MessageSchema>
+    where
+        Self: Sized,
+    {
         None
     }
 }

@@ -120,14 +120,7 @@ impl<P: Protocol> Ref<P> {
     where
         P: Accepts<M>,
     {
-        StreamCall {
-            route: self.route.clone(),
-            index: P::INDEX,
-            message,
-            parent: None,
-            limit: None,
-            window: STREAM_WINDOW,
-        }
+        StreamCall::new(self.route.clone(), P::INDEX, message)
     }
 
     /// Returns the path of the actor, or the kind and key of a virtual one.
@@ -236,6 +229,10 @@ pub struct StreamCall<M: StreamMessage> {
 }
 
 impl<M: StreamMessage> StreamCall<M> {
+    pub(crate) fn new(route: Route, index: usize, message: M) -> Self {
+        Self { route, index, message, parent: None, limit: None, window: STREAM_WINDOW }
+    }
+
     /// Bounds the whole stream. Without it only the context's deadline does.
     pub fn within(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);

@@ -246,6 +246,19 @@ impl<T> ReplyStream<T> {
         &self.context
     }
 
+    /// Sends, and is ready once the message is in its lane or the wait is over.
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(delivery) = &mut self.delivery else { return Poll::Ready(Ok(())) };
+        match Pin::new(delivery).poll(cx) {
+            Poll::Ready(sent) => {
+                self.delivery = None;
+                Poll::Ready(sent)
+            }
+            // What ends the wait is what the stream gives next.
+            Poll::Pending => self.poll_limits(cx).map(Ok),
+        }
+    }
+
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         if let Some(delivery) = &mut self.delivery {
             let sent = ready!(Pin::new(delivery).poll(cx));

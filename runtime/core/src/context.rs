@@ -216,6 +216,12 @@ impl CallContext {
         self.edit(|fields| fields.cancel = cancel)
     }
 
+    /// Replaces how many calls lie between the first caller and this one: for a call that came from another node.
+    #[must_use]
+    pub fn with_hops(self, hops: u8) -> Self {
+        self.edit(|fields| fields.hops = hops)
+    }
+
     /// Names the message, for deduplication.
     #[must_use]
     pub fn with_message(self, message: MessageId) -> Self {

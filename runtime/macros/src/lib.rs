@@ -19,6 +19,10 @@ mod tool;
 /// Settings: `name` (required: stable, `a-z 0-9 . _ -`), `version = 1`, `reply = Type` (default `()`) or
 /// `stream = Type`, `lane = "control" | "interrupt" | "normal" | "bulk"` (default `normal`), `keep` (the dead letter of
 /// a message that panicked holds its `Debug` text).
+///
+/// For messages that travel to other nodes: `codec = "cbor" | "json" | "b2"` (default `cbor`; `b2` needs a golden test),
+/// `upgrade_from = Type` (the version before this one: it derives `serde::Deserialize`, and this one is `From` it), `schema`
+/// (message and answer derive `schemars::JsonSchema`, and clients are shown the schemas).
 #[proc_macro_derive(Message, attributes(message))]
 pub fn message(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     message::expand(input.into()).unwrap_or_else(|error| error.into_compile_error()).into()

@@ -5,6 +5,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{DeriveInput, Error, Ident, LitInt, LitStr, Result, Type, parse2, spanned::Spanned};
 
+const KNOWN: &str = "known are: name, version, reply, stream, lane, keep, codec, upgrade_from, schema";
+
 /// What `#[message(…)]` says.
 #[derive(Default)]
 struct Settings {
@@ -14,6 +16,9 @@ struct Settings {
     stream: Option<Type>,
     lane: Option<LitStr>,
     keep: bool,
+    codec: Option<LitStr>,
+    upgrade_from: Option<Type>,
+    schema: bool,
 }
 
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
@@ -30,13 +35,13 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
     let lane = settings.lane_ident()?;
     let version = settings.version.as_ref().map_or(Ok(1), LitInt::base10_parse::<u16>)?;
     let (message, (generics, types, bounds)) = (&input.ident, input.generics.split_for_impl());
-    let (contract, associated) = match &settings.stream {
-        Some(item) => (quote!(StreamMessage), quote!(type Item = #item;)),
-        None => {
-            let reply = settings.reply.as_ref().map_or_else(|| quote!(()), |reply| quote!(#reply));
-            (quote!(Message), quote!(type Reply = #reply;))
-        }
+    let (contract, answer) = match &settings.stream {
+        Some(item) => (quote!(StreamMessage), quote!(#item)),
+        None => (quote!(Message), settings.reply.as_ref().map_or_else(|| quote!(()), |reply| quote!(#reply))),
     };
+    let associated =
+        if settings.stream.is_some() { quote!(type Item = #answer;) } else { quote!(type Reply = #answer;) };
+    let wire = settings.wire(&runtime, version, &answer)?;
     let kept = settings.keep.then(|| {
         quote! {
             const KEEP: bool = true;
@@ -53,6 +58,7 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
             const VERSION: u16 = #version;
             const LANE: #runtime::Lane = #runtime::Lane::#lane;
             #kept
+            #wire
         }
     })
 }
@@ -70,12 +76,58 @@ impl Settings {
                     "stream" => settings.stream = Some(meta.value()?.parse()?),
                     "lane" => settings.lane = Some(meta.value()?.parse()?),
                     "keep" => settings.keep = true,
-                    _ => return Err(meta.error("known are: name, version, reply, stream, lane, keep")),
+                    "codec" => settings.codec = Some(meta.value()?.parse()?),
+                    "upgrade_from" => settings.upgrade_from = Some(meta.value()?.parse()?),
+                    "schema" => settings.schema = true,
+                    _ => return Err(meta.error(KNOWN)),
                 }
                 Ok(())
             })?;
         }
         Ok(settings)
+    }
+
+    /// What the wire is to know of the message, as far as it is not the default.
+    fn wire(&self, runtime: &TokenStream, version: u16, answer: &TokenStream) -> Result<TokenStream> {
+        let codec = self
+            .codec_ident()?
+            .map(|codec| quote!(const CODEC: #runtime::wire::Codec = #runtime::wire::Codec::#codec;));
+        let upgrade = match &self.upgrade_from {
+            None => None,
+            Some(old) => {
+                let oldest = version.checked_sub(1).filter(|oldest| *oldest > 0);
+                let first = "the first version has none before it: `upgrade_from` needs `version = 2` or more";
+                let oldest = oldest.ok_or_else(|| Error::new(old.span(), first))?;
+                Some(quote! {
+                    const OLDEST: u16 = #oldest;
+                    fn upgrade(
+                        codec: #runtime::wire::Codec,
+                        payload: &[u8],
+                    ) -> ::core::option::Option<#runtime::wire::Result<Self>> {
+                        ::core::option::Option::Some(#runtime::wire::upgraded::<#old, Self>(codec, payload))
+                    }
+                })
+            }
+        };
+        let schema = self.schema.then(|| {
+            quote! {
+                fn schema() -> ::core::option::Option<#runtime::wire::MessageSchema> {
+                    ::core::option::Option::Some(#runtime::wire::MessageSchema::of::<Self, #answer>())
+                }
+            }
+        });
+        Ok(quote!(#codec #upgrade #schema))
+    }
+
+    fn codec_ident(&self) -> Result<Option<Ident>> {
+        let Some(codec) = &self.codec else { return Ok(None) };
+        let variant = match codec.value().as_str() {
+            "cbor" => "Cbor",
+            "json" => "Json",
+            "b2" => "B2",
+            _ => return Err(Error::new(codec.span(), "the codecs are: cbor, json, b2")),
+        };
+        Ok(Some(Ident::new(variant, Span::call_site())))
     }
 
     fn lane_ident(&self) -> Result<Ident> {
@@ -169,6 +221,37 @@ mod tests {
             ))
             .contains("known are")
         );
+    }
+
+    #[test]
+    fn an_unknown_codec_and_an_upgrade_from_nothing_are_refused() {
+        assert!(
+            refused(quote!(
+                #[message(name = "a.b", codec = "xml")]
+                struct Add;
+            ))
+            .contains("the codecs are")
+        );
+        assert!(
+            refused(quote!(
+                #[message(name = "a.b", upgrade_from = Old)]
+                struct Add;
+            ))
+            .contains("version = 2")
+        );
+    }
+
+    #[test]
+    fn the_expansion_says_what_the_wire_is_to_know() {
+        let text = expand(quote!(
+            #[message(name = "a.b", version = 4, codec = "b2", upgrade_from = Old, schema)]
+            struct Add(u64);
+        ))
+        .unwrap()
+        .to_string();
+        for part in ["Codec :: B2", "OLDEST : u16 = 3u16", "upgraded :: < Old , Self >", "of :: < Self , () >"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! waits, so it is only for tests whose I/O is all in memory; see [`task::external`](crate::task::external)).
 
 mod fault;
+mod golden;
 mod inject;
 mod leak;
 mod probe;
 
 pub use fault::{kill, pause, quiet_panics, resume};
+pub use golden::golden;
 pub(crate) use inject::{Injected, Mishap, befall, crashes};
 pub use inject::{LOST_MAX, crash, delay, heal, lose};
 #[cfg(feature = "testkit")]

@@ -20,3 +20,4 @@ mod supervision;
 mod talk;
 mod waits;
 mod watchdog;
+mod wire;
