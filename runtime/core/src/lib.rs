@@ -34,6 +34,7 @@ mod provider;
 mod registry;
 mod secret;
 mod state;
+mod tokenizer;
 mod tool;
 mod trace;
 mod usage;
@@ -67,6 +68,7 @@ pub use state::{
     STATE_NAME_MAX_BYTES, STATE_NAME_PREFIX, STATE_VALUE_MAX_BYTES, State, StateAccess, StateKey, StateScope,
     StateStore,
 };
+pub use tokenizer::{MEDIA_TOKENS, MESSAGE_TOKENS, TokenEstimate, Tokenizer, prompt_tokens};
 pub use tool::{Effect, Tool, ToolContext, ToolDefinition, ToolOutput};
 pub use trace::{TraceContext, TraceId};
 pub use usage::Usage;
