@@ -139,6 +139,7 @@ impl Actor for ModelActor {
             retry: state.policy.retry.clone(),
             observer: Some(Arc::new(ChatSpan(state.model.info()))),
             breaker: cx.breaker(),
+            budget: None,
             tenant_limits: state.tenant_rate.clone(),
             concurrency: state.concurrency.clone(),
             rate_limit: state.rate.clone(),

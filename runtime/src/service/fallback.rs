@@ -73,6 +73,12 @@ where
     Arc::new(Fallback { services: std::iter::once(first).chain(others).collect() })
 }
 
+/// Returns whether another service may not have this error: one that is retryable, or was until its tries were used up.
+pub(super) fn may_answer_elsewhere(error: &Error) -> bool {
+    matches!(error.retry(), Retry::Now | Retry::After(_) | Retry::Exhausted)
+        || matches!(error.code(), Code::CircuitOpen | Code::Unavailable)
+}
+
 struct Fallback<Req, Item> {
     services: Arc<[Named<Req, Item>]>,
 }
@@ -149,9 +155,7 @@ where
 
 impl<Req, Item> FallbackStream<Req, Item> {
     fn moves_on(&self, error: &Error) -> bool {
-        let may_help = matches!(error.retry(), Retry::Now | Retry::After(_) | Retry::Exhausted)
-            || matches!(error.code(), Code::CircuitOpen | Code::Unavailable);
-        if self.has_content || !may_help || self.context.check(time::now()).is_err() {
+        if self.has_content || !may_answer_elsewhere(error) || self.context.check(time::now()).is_err() {
             return false;
         }
         let (Some(from), Some(to)) = (self.services.get(self.next - 1), self.services.get(self.next)) else {

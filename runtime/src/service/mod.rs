@@ -10,7 +10,7 @@
 //! - an error is the last item;
 //! - dropping the stream drops the inner one at once, with every permit held for it;
 //! - a call is repeated or moved only before its first *content* item ([`Content::is_content`]). Items before that are
-//!   passed on as they come, so a reader may see the opening items of more than one try.
+//!   passed on as they come, so a reader may see the opening items of more than one try; only a hedge holds them back.
 //!
 //! Cost: one allocation per layer and call; per item a virtual call.
 
@@ -20,6 +20,7 @@ mod concurrency;
 mod deadline;
 mod fallback;
 mod gate;
+mod hedge;
 mod layer;
 mod log;
 mod rate_limit;
@@ -41,6 +42,7 @@ pub use breaker::breaker;
 pub use concurrency::{Concurrency, concurrency};
 pub use deadline::deadline;
 pub use fallback::{Named, fallback};
+pub use hedge::hedge;
 pub use layer::{Layer, layered};
 pub use log::log;
 pub use rate_limit::{RateLimitConfig, RateLimiter, TENANTS_MAX, TenantLimits, rate_limit, tenant_rate_limit};

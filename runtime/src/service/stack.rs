@@ -3,15 +3,16 @@
 //! Router level, outside in: trace → log → total deadline → fallback. Guards, cache and budget check stand between
 //! deadline and fallback, hedging below the fallback; they belong to rooms that know what they guard.
 //!
-//! Provider level, outside in: admission → retry → trace of a try → breaker → tenant limit → concurrency → rate limit →
-//! time-outs of a try. One breaker permit per try; an open breaker is not waited for, so a fallback can go on at once.
+//! Provider level, outside in: admission → retry → trace of a try → breaker → budget → tenant limit → concurrency → rate
+//! limit → time-outs of a try. One breaker permit and one reservation per try; an open breaker is not waited for, so a
+//! fallback can go on at once.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Admission, Concurrency, Content, Named, Observe, RateLimiter, RetryConfig, SharedService, TenantLimits,
+    Admission, Concurrency, Content, Layer, Named, Observe, RateLimiter, RetryConfig, SharedService, TenantLimits,
     TimeoutConfig, admission, breaker, concurrency, deadline, fallback, log, rate_limit, retry, tenant_rate_limit,
     timeout, trace,
 };
@@ -52,6 +53,8 @@ pub struct ProviderStack<Req, Item> {
     pub observer: Option<Arc<dyn Observe<Req, Item>>>,
     /// The breaker of the provider's supervisor.
     pub breaker: Option<Arc<Breaker>>,
+    /// Reserves before each try what it may cost and settles what it did. A layer of the room that knows costs.
+    pub budget: Option<Layer<SharedService<Req, Item>>>,
     /// Limits per minute of each tenant.
     pub tenant_limits: Option<Arc<TenantLimits>>,
     /// The bound of calls at once.
@@ -70,6 +73,7 @@ impl<Req, Item> Default for ProviderStack<Req, Item> {
             retry: None,
             observer: None,
             breaker: None,
+            budget: None,
             tenant_limits: None,
             concurrency: None,
             rate_limit: None,
@@ -98,6 +102,9 @@ where
         if let Some(limits) = self.tenant_limits {
             service = tenant_rate_limit(service, limits);
         }
+        if let Some(budget) = self.budget {
+            service = budget.wrap(service);
+        }
         if let Some(guard) = self.breaker {
             service = breaker(service, guard);
         }
@@ -120,6 +127,7 @@ impl<Req, Item> fmt::Debug for ProviderStack<Req, Item> {
             .field("admission", &self.admission)
             .field("retry", &self.retry)
             .field("breaker", &self.breaker)
+            .field("budget", &self.budget)
             .field("tenant_limits", &self.tenant_limits)
             .field("concurrency", &self.concurrency)
             .field("rate_limit", &self.rate_limit)
@@ -222,6 +230,7 @@ mod tests {
             retry: Some(RetryConfig { backoff: exact, ..RetryConfig::default() }),
             observer: None,
             breaker: Some(Arc::clone(&breaker)),
+            budget: None,
             tenant_limits: Some(TenantLimits::new(RateLimitConfig::default())),
             concurrency: Some(Arc::clone(&concurrency)),
             rate_limit: Some(RateLimiter::new(RateLimitConfig::default())),
