@@ -1,13 +1,14 @@
-//! What every call carries: deadline, cancellation, tenant, principal, request id, trace, hops, message id,
-//! idempotency key.
+//! What every call carries: deadline, cancellation, tenant, principal, request id, agent, budget, trace, hops, message
+//! id, idempotency key.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use crate::budget::Budget;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
-use crate::id::{MessageId, RequestId, TenantId};
+use crate::id::{AgentName, MessageId, RequestId, TenantId};
 use crate::trace::TraceContext;
 
 /// The most actors one call may pass through before it is refused as a loop.
@@ -50,13 +51,22 @@ struct Caller {
     tier: Option<Arc<str>>,
     principal: Option<Arc<str>>,
     request: Option<RequestId>,
+    /// On whose behalf, and within which limits: set once a turn runs.
+    spender: Option<Arc<Spender>>,
+}
+
+/// The agent that spends, and its budget.
+#[derive(Clone)]
+struct Spender {
+    agent: Option<AgentName>,
+    budget: Option<Arc<dyn Budget>>,
 }
 
 impl Caller {
     /// Returns the one caller nothing is known of.
     fn unknown() -> Arc<Self> {
         static UNKNOWN: LazyLock<Arc<Caller>> = LazyLock::new(|| {
-            Arc::new(Caller { tenant: TenantId::default(), tier: None, principal: None, request: None })
+            Arc::new(Caller { tenant: TenantId::default(), tier: None, principal: None, request: None, spender: None })
         });
         Arc::clone(&UNKNOWN)
     }
@@ -185,7 +195,29 @@ impl CallContext {
         self.edit(|fields| Arc::make_mut(&mut fields.caller).tier = Some(tier.into()))
     }
 
-    /// Takes over who asks from another call: tenant, tier, principal and request id.
+    /// Sets the agent on whose behalf the call is made.
+    #[must_use]
+    pub fn with_agent(self, agent: AgentName) -> Self {
+        if self.agent() == Some(&agent) {
+            return self;
+        }
+        let budget = self.budget().cloned();
+        self.edit(|fields| {
+            Arc::make_mut(&mut fields.caller).spender = Some(Arc::new(Spender { agent: Some(agent), budget }));
+        })
+    }
+
+    /// Sets the budget of the call and of everything done for it, in place of the one in force. One that is to stay
+    /// within that one is made below it.
+    #[must_use]
+    pub fn with_budget(self, budget: Arc<dyn Budget>) -> Self {
+        let agent = self.agent().cloned();
+        self.edit(|fields| {
+            Arc::make_mut(&mut fields.caller).spender = Some(Arc::new(Spender { agent, budget: Some(budget) }));
+        })
+    }
+
+    /// Takes over who asks from another call: tenant, tier, principal, request id, agent and budget.
     #[must_use]
     pub fn with_caller_of(self, other: &Self) -> Self {
         let caller = Arc::clone(&other.0.caller);
@@ -282,6 +314,18 @@ impl CallContext {
         self.0.caller.request.as_ref()
     }
 
+    /// Returns the agent on whose behalf the call is made, if it is known.
+    #[must_use]
+    pub fn agent(&self) -> Option<&AgentName> {
+        self.0.caller.spender.as_ref()?.agent.as_ref()
+    }
+
+    /// Returns the budget of the call, if it has one.
+    #[must_use]
+    pub fn budget(&self) -> Option<&Arc<dyn Budget>> {
+        self.0.caller.spender.as_ref()?.budget.as_ref()
+    }
+
     /// Returns the trace parent.
     #[must_use]
     pub fn trace(&self) -> TraceContext {
@@ -368,6 +412,33 @@ mod tests {
         assert_eq!(other.clone().with_tenant(other.tenant().clone()).tier(), Some("gold"));
         assert_eq!(other.with_tenant(TenantId::default()).tier(), None, "another tenant's is not taken along");
         assert_eq!(CallContext::new().request_id(), None, "one caller is not another");
+    }
+
+    #[derive(Debug)]
+    struct Endless;
+
+    impl Budget for Endless {
+        fn reserve(&self, want: crate::Spend) -> Result<crate::Spend> {
+            Ok(want)
+        }
+        fn settle(&self, _: crate::Spend, _: crate::Spend) {}
+        fn limits(&self) -> crate::SpendLimits {
+            crate::SpendLimits::NONE
+        }
+    }
+
+    #[test]
+    fn agent_and_budget_go_along_with_the_caller() {
+        let (ann, ben) = (AgentName::parse("ann").unwrap(), AgentName::parse("ben").unwrap());
+        let budget: Arc<dyn Budget> = Arc::new(Endless);
+        let turn = CallContext::new().with_agent(ann.clone()).with_budget(Arc::clone(&budget));
+        let other = CallContext::new().with_caller_of(&turn.child());
+        assert_eq!(other.agent(), Some(&ann));
+        assert!(Arc::ptr_eq(other.budget().unwrap(), &budget));
+        let handed = other.clone().with_agent(ben.clone());
+        assert_eq!((handed.agent(), other.agent()), (Some(&ben), Some(&ann)));
+        assert!(Arc::ptr_eq(handed.budget().unwrap(), &budget), "the budget stays");
+        assert!(CallContext::new().budget().is_none());
     }
 
     #[test]

@@ -16,6 +16,7 @@
 )]
 
 mod answer;
+mod budget;
 mod cancel;
 mod chunk;
 mod content;
@@ -30,6 +31,7 @@ mod memory;
 mod model;
 mod notes;
 mod options;
+mod price;
 mod provider;
 mod registry;
 mod secret;
@@ -40,6 +42,7 @@ mod trace;
 mod usage;
 
 pub use answer::{AnswerDraft, ModelAnswer};
+pub use budget::{Budget, Spend, SpendLimits};
 pub use cancel::{CancelToken, Cancelled};
 pub use chunk::{FinishReason, ModelChunk};
 pub use content::{
@@ -60,6 +63,7 @@ pub use memory::{Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recol
 pub use model::{BoundModel, CacheHints, ChatModel, ModelInfo, ModelRequest};
 pub use notes::{AnswerNotes, CacheMark, Citation, Extra, Layout, MessageNotes, PartNotes, ToolNotes};
 pub use options::{Effort, GenerateOptions, Reasoning, ResponseFormat, ThinkingSwitch, ToolChoice};
+pub use price::{PRICED_TOKENS, Price, PriceRow, PriceTable};
 pub use provider::{ModelFactory, ModelRegistry, ProviderConfig, ProviderVariables};
 pub use registry::Registry;
 pub use secrecy::{ExposeSecret, SecretString};
