@@ -9,6 +9,7 @@
 extern crate self as beluga_actors;
 
 pub mod agent;
+pub mod budget;
 pub mod memory;
 pub mod model;
 pub mod session;

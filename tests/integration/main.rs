@@ -22,6 +22,7 @@ mod middleware;
 mod output;
 mod pool;
 mod resilience;
+mod spend;
 mod state;
 mod supervision;
 mod tracing;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use beluga_core::{AgentName, ChatModel, Error, GenerateOptions, HandoffMode, Memory, Result, Tool};
+use beluga_core::{AgentName, ChatModel, Error, GenerateOptions, HandoffMode, Memory, Result, SpendLimits, Tool};
 
 use super::handle::{AgentRef, Agents};
 use super::handoff::Handoff;
@@ -33,6 +33,7 @@ impl Agent {
             planner: Arc::new(ReAct),
             options: GenerateOptions::default(),
             max_iterations: MAX_ITERATIONS_DEFAULT,
+            budget: SpendLimits::NONE,
             parallel_tools: PARALLEL_TOOLS_DEFAULT,
         }
     }
@@ -53,6 +54,7 @@ pub struct AgentBuilder {
     planner: Arc<dyn Planner>,
     options: GenerateOptions,
     max_iterations: u32,
+    budget: SpendLimits,
     parallel_tools: usize,
 }
 
@@ -156,6 +158,13 @@ impl AgentBuilder {
         self
     }
 
+    /// Bounds what a turn may spend, with all agents it asks; instead of the node's limits for runs. It takes effect where
+    /// there are [`Budgets`](crate::budget::Budgets).
+    pub fn budget(mut self, limits: SpendLimits) -> Self {
+        self.budget = limits;
+        self
+    }
+
     /// Bounds how many tools of one answer run at a time; at least 1.
     pub fn parallel_tools(mut self, tools: usize) -> Self {
         self.parallel_tools = tools.max(1);
@@ -217,6 +226,7 @@ impl AgentBuilder {
             planner: self.planner,
             options: self.options,
             max_iterations: self.max_iterations,
+            budget: self.budget,
             parallel_tools: self.parallel_tools,
         })
     }

@@ -19,6 +19,7 @@ use super::handoff::HandoffNotice;
 use super::message::{AcceptHandoff, AgentProtocol};
 use super::output::AskOutput;
 use super::spec::AgentSpec;
+use crate::budget::Budgets;
 use crate::session::{EventStream, Invoke, Reply, SessionRef, Sessions, Settings, Shared, Stores};
 use crate::tool::{ToolRef, ToolSettings, Tools};
 
@@ -269,6 +270,12 @@ impl Agents {
     #[must_use]
     pub fn tools(&self) -> &Tools {
         &self.tools
+    }
+
+    /// Returns the budgets, if there are any.
+    #[must_use]
+    pub fn budgets(&self) -> Option<&Budgets> {
+        self.shared.settings.budgets.as_ref()
     }
 
     /// Returns the system.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use beluga_core::{AgentName, ChatModel, GenerateOptions, Memory, ToolDefinition};
+use beluga_core::{AgentName, ChatModel, GenerateOptions, Memory, SpendLimits, ToolDefinition};
 
 use super::handoff::Handoff;
 use super::hooks::AgentHooks;
@@ -46,6 +46,8 @@ pub struct AgentSpec {
     pub max_iterations: u32,
     /// The most tools of one answer that run at a time; the others wait.
     pub parallel_tools: usize,
+    /// What a turn that begins with it may spend, in place of the node's limits for runs; those where nothing is set.
+    pub budget: SpendLimits,
     pub(crate) definitions: Arc<[ToolDefinition]>,
 }
 

@@ -16,6 +16,7 @@ use super::hooks::hooked;
 use super::message::{Generate, ModelProtocol};
 use super::observe::{ChatSpan, ModelService};
 use super::policy::ModelPolicy;
+use crate::budget::TRY_TIME_DEFAULT;
 
 /// How many calls may wait for one of the calls at once.
 const WAITING_MAX: usize = 1024;
@@ -139,7 +140,10 @@ impl Actor for ModelActor {
             retry: state.policy.retry.clone(),
             observer: Some(Arc::new(ChatSpan(state.model.info()))),
             breaker: cx.breaker(),
-            budget: None,
+            budget: state.policy.budgets.as_ref().map(|budgets| {
+                let try_time = state.policy.timeout.and_then(|timeout| timeout.total).unwrap_or(TRY_TIME_DEFAULT);
+                budgets.layer_within(&state.model.info(), try_time)
+            }),
             tenant_limits: state.tenant_rate.clone(),
             concurrency: state.concurrency.clone(),
             rate_limit: state.rate.clone(),

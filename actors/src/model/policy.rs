@@ -10,6 +10,7 @@ use beluga_runtime::service::{Layer, RateLimitConfig, RetryConfig, SharedService
 use beluga_runtime::{BreakerConfig, PoolSettings};
 
 use super::hooks::ModelHooks;
+use crate::budget::Budgets;
 
 /// An application's own middleware round a model: a function from service to service.
 ///
@@ -47,6 +48,9 @@ pub struct ModelPolicy {
     /// other limits. The key of a call is its conversation, known by what was said first. With a keyed routing calls of one conversation follow each other, so the vendor's cache of prompts has seen the one before.
     /// Default: none; calls never wait for each other.
     pub pool: Option<PoolSettings>,
+    /// Who is asked before each try whether it may cost what it may, and told after it what it did. Default: nobody; nothing
+    /// is counted beyond the model's own totals.
+    pub budgets: Option<Budgets>,
     /// Limits per minute. Default: none.
     pub rate: Option<RateLimitConfig>,
     /// Limits per minute of each tenant, so that one does not starve the others. Default: none.
@@ -72,6 +76,7 @@ impl Default for ModelPolicy {
             breaker: Some(BreakerConfig::default()),
             max_concurrent: None,
             pool: None,
+            budgets: None,
             rate: None,
             tenant_rate: None,
             tier_rates: BTreeMap::new(),
@@ -97,6 +102,7 @@ impl ModelPolicy {
             breaker: None,
             max_concurrent: None,
             pool: None,
+            budgets: None,
             rate: None,
             tenant_rate: None,
             tier_rates: BTreeMap::new(),

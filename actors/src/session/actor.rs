@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beluga_core::{CallContext, CancelToken, Code, Error, Mark, Result, SyncLevel, TurnId};
+use beluga_core::{AgentName, Budget, CallContext, CancelToken, Code, Error, Mark, Result, Spend, SyncLevel, TurnId};
 use beluga_runtime::telemetry::request_id;
 use beluga_runtime::{Actor, Cx, DeferredHandler, Handler, ReplyPort, StatusSource, StopReason};
 use futures_util::FutureExt as _;
@@ -34,6 +34,8 @@ pub(crate) struct SessionActor {
     hub: Arc<Hub>,
     log: Option<Log>,
     running: Option<Running>,
+    /// What the session may spend; made when its first turn runs.
+    budget: Option<Arc<dyn Budget>>,
     /// Boxed: most sessions never have one.
     waiting: VecDeque<Box<Waiting>>,
     /// How many turns wait, for introspection.
@@ -53,7 +55,16 @@ struct Waiting {
 
 impl SessionActor {
     pub(crate) fn new(key: SessionKey, shared: Arc<Shared>, hub: Arc<Hub>) -> Self {
-        Self { key, shared, hub, log: None, running: None, waiting: VecDeque::new(), waits: Arc::default() }
+        Self {
+            key,
+            shared,
+            hub,
+            log: None,
+            running: None,
+            budget: None,
+            waiting: VecDeque::new(),
+            waits: Arc::default(),
+        }
     }
 
     fn log(&self) -> Result<&Log> {
@@ -135,7 +146,7 @@ impl SessionActor {
     fn run(
         &mut self,
         turn: TurnId,
-        agent: beluga_core::AgentName,
+        agent: AgentName,
         begin: Begin,
         (context, shares): (CallContext, Option<TimeShares>),
         cx: &mut Cx<Self>,
@@ -143,6 +154,7 @@ impl SessionActor {
         let log = self.log()?.clone();
         self.running = Some(Running { turn: turn.clone(), cancel: context.cancel_token().clone() });
         self.hub.note_call(&turn, &context, shares);
+        let context = self.budgeted(context, &agent, &turn, &begin);
         // A cancelled turn must still record its end, so its job does not end with its context.
         let job_context = context.clone().with_cancel(CancelToken::new());
         let setup = TurnSetup {
@@ -164,6 +176,29 @@ impl SessionActor {
             drop(myself.tell(TurnFinished { incarnation, turn, end }).await);
         });
         Ok(())
+    }
+
+    /// Says on whose behalf the turn is made, and what it may spend: within what the agent that asked may, or within the
+    /// session.
+    ///
+    /// A tenant beyond the bound of budgets has none here, and is refused before its first question to a model.
+    fn budgeted(&mut self, context: CallContext, agent: &AgentName, turn: &TurnId, begin: &Begin) -> CallContext {
+        let context = context.with_agent(agent.clone());
+        let Some(budgets) = &self.shared.settings.budgets else { return context };
+        let (Ok(spec), Some(log)) = (self.shared.agents.spec(agent), &self.log) else { return context };
+        let info = spec.model.info();
+        if context.budget().is_none() && self.budget.is_none() {
+            let (answers, usage) = log.read(|history| history.used);
+            let before = budgets.spend_of(&info, answers, &usage);
+            self.budget = budgets.session(&context, &self.key.id, before).ok();
+        }
+        let Some(above) = context.budget().or(self.budget.as_ref()) else { return context };
+        let before = match begin {
+            Begin::Fresh { .. } => Spend::ZERO,
+            Begin::Resume { open, .. } => budgets.spend_of(&info, open.steps.into(), &open.usage),
+        };
+        let run = budgets.run(Arc::clone(above), turn, spec.budget, before);
+        context.with_budget(run)
     }
 
     /// Goes on with the turn the journal shows as open, under its caller's limits if this process knows them.

@@ -23,6 +23,7 @@ use super::record::KeyMark;
 use super::stream::{EventStream, Until};
 use super::tally::{TurnTally, TurnTotals};
 use crate::agent::AgentTable;
+use crate::budget::Budgets;
 use crate::session::turn::{TimeShares, UnknownOutcome};
 
 /// How many open sessions one look at the journal brings at start.
@@ -53,6 +54,9 @@ pub struct Settings {
     /// How a turn whose caller set a deadline shares its time out; `None` lets each part take all that remains. Default:
     /// 60 % for the model, 30 % of the rest for tools, the rest for memory.
     pub time_shares: Option<TimeShares>,
+    /// What turns, sessions and tenants may spend. The models must have the same budgets in their policies. Default: no
+    /// budgets.
+    pub budgets: Option<Budgets>,
 }
 
 impl Default for Settings {
@@ -63,6 +67,7 @@ impl Default for Settings {
             turn_timeout: Duration::from_secs(600),
             unknown_outcome: UnknownOutcome::TellModel,
             time_shares: Some(TimeShares::default()),
+            budgets: None,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct History {
     /// The conversation, oldest first. Never holds a tool call without its result once its turn has ended.
     /// Shared with whoever reads it; a push copies the pointers only while somebody does.
     pub(crate) messages: Arc<Vec<Arc<ChatMessage>>>,
+    /// What all answers came to: how many the vendors counted tokens of, and their tokens.
+    pub(crate) used: (u64, Usage),
     /// How many turns ever started.
     pub(crate) turns: u64,
     /// The last event number ever reserved.
@@ -202,6 +204,9 @@ impl History {
 
     fn answer(&mut self, answered: Answered) {
         let usage = answered.message.usage.unwrap_or_default();
+        // An answer of a cache or a hook asked no model.
+        self.used.0 += u64::from(usage.total_tokens() > 0);
+        self.used.1 += usage;
         self.conversation().push(Arc::clone(&answered.message));
         let pending = (!answered.intents.is_empty()).then_some(answered);
         if let Some(open) = &mut self.open {

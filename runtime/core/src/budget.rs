@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::BoxFuture;
 use crate::error::Result;
 
 /// An amount of what a budget limits.
@@ -107,15 +106,6 @@ pub trait Budget: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the tightest limits of this budget and those above it: what nobody limits need not be estimated.
     fn limits(&self) -> SpendLimits;
-
-    /// Asks whoever this budget got its limits from for more, after a refusal; whether it is worth another try. A budget
-    /// of fixed limits has nobody to ask.
-    ///
-    /// # Errors
-    /// `timeout`, `unavailable`, and what the source answers.
-    fn refill(&self, _want: Spend) -> BoxFuture<'static, Result<bool>> {
-        Box::pin(std::future::ready(Ok(false)))
-    }
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ impl Turn {
         self.hops += 1;
         self.spec = self.shared.agents.spec(&handoff.to)?;
         self.agent = handoff.to.clone();
+        self.context = self.context.clone().with_agent(handoff.to.clone());
         self.observations = Arc::default();
         self.system = self.load_system().await;
         Ok(())

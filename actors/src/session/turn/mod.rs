@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use beluga_core::{
     AgentName, BoxFuture, CallContext, ChatMessage, Code, Effect, Error, ErrorRecord, GenerateOptions, Mark, PARTIAL,
-    ResponseFormat, Result, SyncLevel, ToolDefinition, TurnId, Usage,
+    ResponseFormat, Result, Role, SyncLevel, ToolDefinition, TurnId, Usage,
 };
 use beluga_runtime::telemetry::HopGuard;
 use beluga_runtime::telemetry::names::attribute;
@@ -486,9 +486,26 @@ impl Turn {
         }
     }
 
+    /// Returns what the turn said last in the steps before this one: its partial result.
+    fn said_before(&self) -> String {
+        let said = self.log.read(|history| {
+            let of_turn = history.messages.iter().rev().take_while(|message| !Arc::ptr_eq(message, &self.input));
+            of_turn
+                .filter(|message| message.role == Role::Assistant)
+                .map(|message| message.text())
+                .find(|text| !text.is_empty())
+        });
+        let mut said = said.unwrap_or_default();
+        said.truncate(said.floor_char_boundary(PARTIAL_MAX_BYTES));
+        said
+    }
+
     fn with_partial(&self, error: Error, shown: &[Shown]) -> Halt {
         let mut text: String = shown.iter().filter(|shown| !shown.thinking).map(|shown| shown.text.as_str()).collect();
         text.truncate(text.floor_char_boundary(PARTIAL_MAX_BYTES));
+        if text.is_empty() && error.code() == Code::BudgetExhausted {
+            text = self.said_before();
+        }
         let error = if text.is_empty() { error } else { error.with(PARTIAL, text) };
         Halt::Turn(error.with("agent", &self.agent))
     }
