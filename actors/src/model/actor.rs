@@ -138,7 +138,7 @@ impl Actor for ModelActor {
         let stack = ProviderStack {
             admission: Some(Arc::clone(&state.admission)),
             retry: state.policy.retry.clone(),
-            observer: Some(Arc::new(ChatSpan(state.model.info()))),
+            observer: (!state.policy.relays).then(|| Arc::new(ChatSpan(state.model.info())) as _),
             breaker: cx.breaker(),
             budget: state.policy.budgets.as_ref().map(|budgets| {
                 let try_time = state.policy.timeout.and_then(|timeout| timeout.total).unwrap_or(TRY_TIME_DEFAULT);
@@ -203,7 +203,7 @@ async fn generation(
     while let Some(item) = stream.next().await {
         match item {
             Ok(chunk) => {
-                if let ModelChunk::Usage(total) = &chunk {
+                if let (ModelChunk::Usage(total), false) = (&chunk, state.policy.relays) {
                     usage = *total;
                 }
                 sink.send(chunk).await?;

@@ -4,8 +4,8 @@
 //! each call is a job child whose chunks go to the caller by credit. Its breaker lives with its supervisor and survives
 //! restarts; so do its limits, which all agents of the credential share. With a pool ([`ModelPolicy::pool`]) the actor is
 //! a pool of workers, each of which makes one call at a time. A [`ModelRef`] is a [`ChatModel`]: code cannot
-//! tell it from a bare provider. [`FallbackModel`] tries one model after the other, an
-//! [`ExactCache`](cache::ExactCache) keeps whole answers.
+//! tell it from a bare provider. [`FallbackModel`] tries one model after the other, a [`Router`](router::Router) chooses among
+//! several anew for each call, an [`ExactCache`](cache::ExactCache) keeps whole answers.
 //!
 //! The order of the layers is written once, in `beluga_runtime::service`. Limits: [`ModelPolicy`]. An application's own
 //! middleware ([`ModelLayer`]) and [`ModelHooks`] go round a supervised model by its policy, round any other model by
@@ -23,6 +23,7 @@ mod layered;
 mod message;
 mod observe;
 mod policy;
+pub mod router;
 
 pub use actor::ModelTotals;
 pub use fallback::FallbackModel;

@@ -57,6 +57,9 @@ pub struct ModelPolicy {
     pub tenant_rate: Option<RateLimitConfig>,
     /// Limits per minute of each tenant of a tier, by the tier's name; instead of `tenant_rate`. Default: none.
     pub tier_rates: BTreeMap<String, RateLimitConfig>,
+    /// Whether it passes calls on to other supervised models, which count and trace them: then its own totals have no
+    /// tokens and its calls no spans. Default: no.
+    pub relays: bool,
     /// Whether each call leaves a log line: failures as `warn`, the rest as `debug`. Default: yes.
     pub log: bool,
     /// Time limits of one try. Default: 60 s to the first chunk, 60 s between chunks, 10 minutes in all.
@@ -80,6 +83,7 @@ impl Default for ModelPolicy {
             rate: None,
             tenant_rate: None,
             tier_rates: BTreeMap::new(),
+            relays: false,
             log: true,
             timeout: Some(TimeoutConfig {
                 first_item: Some(Duration::from_secs(60)),
@@ -106,11 +110,21 @@ impl ModelPolicy {
             rate: None,
             tenant_rate: None,
             tier_rates: BTreeMap::new(),
+            relays: false,
             log: false,
             timeout: None,
             layers: Vec::new(),
             hooks: Vec::new(),
         }
+    }
+
+    /// Returns the policy of a [`Router`](super::router::Router): limits, tries and budgets are those of its routes. If its
+    /// actor dies before the first content of a call, the call is made again, twice at most.
+    #[must_use]
+    pub fn router() -> Self {
+        // For no code: what a route answered has had its tries there. The number and the waits are for the caller.
+        let retry = RetryConfig { codes: Some(Vec::new()), ..RetryConfig::default() };
+        Self { retry: Some(retry), relays: true, ..Self::bare() }
     }
 
     /// Adds a layer inside those there are.
