@@ -5,4 +5,8 @@
 #![warn(clippy::print_stdout)] // Libraries do not print; binaries and examples do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod faces;
 pub mod http;
+mod request;
+
+pub use request::IDEMPOTENCY_KEY_MAX_BYTES;

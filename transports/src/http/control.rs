@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::face::Face;
 use super::introspect::{ASKS_MAX, numbers};
-use super::listener::FACES;
 use super::problem::{Answer, Failure};
+use crate::faces::FACES;
 
 /// How long the effect of a change is waited for.
 const EFFECT_WAIT: Duration = Duration::from_secs(2);

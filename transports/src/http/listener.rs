@@ -5,21 +5,11 @@ use std::time::Duration;
 
 use axum::Router;
 use beluga_core::{CancelToken, Result};
-use beluga_runtime::{Actor, Address, Cx, Handler, Message, Silent, Spec, StatusSource, System, protocol};
+use beluga_runtime::{Actor, Address, Cx, Handler, Message, Spec, StatusSource, System, protocol};
 use serde_json::json;
 
 use super::server::Server;
-
-/// The path of the supervisor of all faces.
-pub(super) const FACES: &str = "faces";
-
-/// The supervisor of all faces of a node.
-struct Faces;
-
-impl Actor for Faces {
-    type Protocol = Silent;
-    const KIND: &'static str = "faces";
-}
+use crate::faces;
 
 /// Tells a listener to accept until it is stopped.
 #[derive(Debug, Message)]
@@ -83,10 +73,7 @@ impl Listener {
     /// # Errors
     /// `conflict` if a listener of this name is there.
     pub async fn start(system: &System, name: &str, server: Server, router: Router, grace: Duration) -> Result<Self> {
-        let faces = match system.find(FACES) {
-            Some(faces) => faces,
-            None => system.spawn(FACES, || Faces).await?.address()?,
-        };
+        let faces = faces::supervisor(system).await?;
         let (stop, ended) = (CancelToken::new(), CancelToken::new());
         let serving = Serving { server: Arc::new(server), router, stop: stop.clone(), ended: ended.clone(), grace };
         let spec = Spec::new(name, move || ListenerActor { serving: serving.clone() });

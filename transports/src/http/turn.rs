@@ -6,11 +6,11 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, Response};
 use beluga_actors::agent::AgentRef;
-use beluga_actors::session::{Invoke, Reply};
+use beluga_actors::session::Reply;
 use beluga_core::{AgentName, CallContext, CancelToken, Error, Result};
 use beluga_runtime::{task, time};
 
-use super::body::TurnRequest;
+use super::body::read_turn;
 use super::face::Face;
 use super::problem::{Answer, Failure};
 use super::sse;
@@ -25,16 +25,16 @@ pub(super) async fn invoke(
 ) -> Answer<Json<Reply>> {
     let agent = find(&face, agent)?;
     face.0.rates.invoke.admit(&context).await?;
-    let request = TurnRequest::read(&headers, body, face.0.settings.body_limit_bytes, false).await?;
+    let request = read_turn(&headers, body, face.0.settings.body_limit_bytes, false).await?;
     refuse_while_draining(&face)?;
     let context = context.with_timeout(time::now(), face.0.settings.invoke_timeout);
     if request.idempotency_key.is_some() {
         // A caller with a key is expected to ask again: the turn goes on without this request.
-        let turn = task::spawn("http.invoke", async move { agent.invoke(invocation(request, context)).await });
+        let turn = task::spawn("http.invoke", async move { agent.invoke(request.into_invoke(context)).await });
         return Ok(Json(turn.await??));
     }
     let guard = CancelOnDrop(Some(context.cancel_token().clone()));
-    let reply = agent.invoke(invocation(request, context)).await;
+    let reply = agent.invoke(request.into_invoke(context)).await;
     guard.disarm();
     Ok(Json(reply?))
 }
@@ -49,19 +49,10 @@ pub(super) async fn stream(
 ) -> Answer<Response<Body>> {
     let agent = find(&face, agent)?;
     face.0.rates.stream.admit(&context).await?;
-    let request = TurnRequest::read(&headers, body, face.0.settings.body_limit_bytes, true).await?;
+    let request = read_turn(&headers, body, face.0.settings.body_limit_bytes, true).await?;
     refuse_while_draining(&face)?;
-    let cancel = request.cancel_on_disconnect;
-    let events = agent.stream(invocation(request, context).cancel_on_drop(cancel)).await?;
+    let events = agent.stream(request.into_invoke(context)).await?;
     Ok(sse::respond(events, face.0.settings.keep_alive, &face.0.closing))
-}
-
-fn invocation(request: TurnRequest, context: CallContext) -> Invoke {
-    let mut invoke = Invoke::text(request.input).with_context(context);
-    invoke.session = request.session;
-    invoke.idempotency_key = request.idempotency_key;
-    invoke.metadata = request.metadata;
-    invoke
 }
 
 fn find(face: &Face, agent: Result<Path<String>, PathRejection>) -> Answer<AgentRef> {
