@@ -101,6 +101,7 @@ fn each_library_stays_in_its_room() {
         ("rusqlite", &["providers/src/sqlite"][..]),
         ("reqwest", &["providers/src/http", "src/cli"][..]),
         ("axum", &["transports/src/http"][..]),
+        ("async_nats", &["transports/src/nats"][..]),
         ("ratatui", &["src/cli/top"][..]),
         ("bincode", &["runtime/src/wire"][..]),
         ("async_nats", &["transports/src/nats"][..]),

@@ -19,6 +19,7 @@ Examples:
   beluga tree
   beluga top --interval 500ms
   beluga schema config > beluga.schema.json
+  beluga node --nats nats://127.0.0.1:4222
 
 Without a configuration there is one agent, `assistant`. Its model is chosen by the environment:
 ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, GROQ_API_KEY, DEEPSEEK_API_KEY, in this order; with none of
@@ -94,7 +95,7 @@ pub(super) enum Command {
     /// Watch a running node live, and pause, restart, stop or kill its actors.
     #[command(after_help = TOP_KEYS)]
     Top(TopOptions),
-    /// Print a JSON Schema.
+    /// Print a contract: a JSON Schema, or AsyncAPI.
     Schema {
         /// What of.
         #[arg(value_enum)]
@@ -124,6 +125,8 @@ fn interval(text: &str) -> Result<Duration, String> {
 pub(super) enum SchemaOf {
     /// The schema of beluga.toml.
     Config,
+    /// The subjects and messages of the NATS face, as AsyncAPI.
+    Nats,
 }
 
 /// The options of `ask`.
@@ -165,4 +168,7 @@ pub(super) struct NodeOptions {
     /// Listen beyond this machine without a token: whoever reaches the port may use the agents.
     #[arg(long)]
     pub(super) insecure_http: bool,
+    /// A NATS server to serve the agents over, such as nats://127.0.0.1:4222; [nats] says who the node is there.
+    #[arg(long, value_name = "URL", env = "BELUGA_NATS_URL")]
+    pub(super) nats: Option<String>,
 }

@@ -69,8 +69,11 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(cli: Cli, environment: &Environment) -> Result<(), Failure> {
-    if let Command::Schema { of: SchemaOf::Config } = cli.command {
-        let schema = beluga::config::schema::<Config>();
+    if let Command::Schema { of } = cli.command {
+        let schema = match of {
+            SchemaOf::Config => beluga::config::schema::<Config>(),
+            SchemaOf::Nats => beluga::transports::nats::asyncapi(),
+        };
         println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use beluga::config::{Config, Environment, Sources};
-use beluga::node::{Claim, DataDir, Listen, Node};
+use beluga::node::{Claim, Connect, DataDir, Listen, Node};
 use beluga::telemetry::Telemetry;
 use beluga_core::{Error, Result};
 
@@ -28,6 +28,9 @@ pub(super) async fn run(
     if let Some(address) = options.http {
         config.http.addr = address;
     }
+    if let Some(server) = options.nats {
+        config.nats.servers = vec![server];
+    }
     let mut stop = Stop::new()?;
     let directory = match DataDir::claim_after(&common.data, PREDECESSOR_PATIENCE).await? {
         Claim::Ours(directory) => directory,
@@ -36,7 +39,9 @@ pub(super) async fn run(
     tracing::debug!(config = %config.masked(), "the configuration in force");
     let _upkeep = telemetry.metrics().upkeep();
     let mut node = Node::start(config, environment, directory, &options.name).await?;
-    let outcome = serve(&mut node, common, &sources, options.insecure_http, telemetry, &mut stop).await;
+    let serving =
+        Serving { common, sources: &sources, telemetry, insecure: options.insecure_http, name: &options.name };
+    let outcome = serving.run(&mut node, &mut stop).await;
     let ended = tokio::select! {
         ended = node.shutdown() => ended,
         () = stop.wait() => {
@@ -50,29 +55,40 @@ pub(super) async fn run(
     outcome
 }
 
-/// Listens and waits for the word to stop.
-async fn serve(
-    node: &mut Node,
-    common: &Common,
-    sources: &Sources,
+/// What a node serves with.
+struct Serving<'a> {
+    common: &'a Common,
+    sources: &'a Sources,
+    telemetry: &'a Telemetry,
     insecure: bool,
-    telemetry: &Telemetry,
-    stop: &mut Stop,
-) -> Result<(), Failure> {
-    let listen = Listen { insecure, ..Listen::configured(node.config(), sources.environment(), telemetry)? };
-    let url = node.listen(listen).await?;
-    println!("listening on {url}");
-    let resumed = node.resume().await?;
-    if resumed > 0 {
-        tracing::info!(turns = resumed, "open turns are taken up again");
+    name: &'a str,
+}
+
+impl Serving<'_> {
+    /// Listens, connects, and waits for the word to stop.
+    async fn run(self, node: &mut Node, stop: &mut Stop) -> Result<(), Failure> {
+        let (sources, common) = (self.sources, self.common);
+        let listen = Listen::configured(node.config(), sources.environment(), self.telemetry)?;
+        let url = node.listen(Listen { insecure: self.insecure, ..listen }).await?;
+        println!("listening on {url}");
+        let sampler = self.telemetry.sampler();
+        if let Some(connect) = Connect::configured(node.config(), sources.environment(), self.name, sampler)? {
+            let servers = node.config().nats.servers.len();
+            node.connect(connect).await?;
+            println!("serving over nats ({servers} configured)");
+        }
+        let resumed = node.resume().await?;
+        if resumed > 0 {
+            tracing::info!(turns = resumed, "open turns are taken up again");
+        }
+        if let Some(path) = common.config_file() {
+            node.watch(&path, sources)?;
+        }
+        tracing::info!(%url, "the node is ready");
+        stop.wait().await;
+        tracing::info!("told to stop; running turns may end");
+        Ok(())
     }
-    if let Some(path) = common.config_file() {
-        node.watch(&path, sources)?;
-    }
-    tracing::info!(%url, "the node is ready");
-    stop.wait().await;
-    tracing::info!("told to stop; running turns may end");
-    Ok(())
 }
 
 /// The signals that end a node, or a view of one.

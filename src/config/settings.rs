@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::fallback::{self, DEFAULT_PROVIDER};
 use super::hint;
 use super::load::{Settings, Sources, load};
+use super::nats::NatsSettings;
 use super::problem::ConfigError;
 use super::provider::ProviderSettings;
 use super::service::{
@@ -50,6 +51,8 @@ pub struct Config {
     pub journal: JournalSettings,
     /// The HTTP face.
     pub http: HttpSettings,
+    /// The NATS face.
+    pub nats: NatsSettings,
     /// The bounds of the node.
     pub limits: LimitSettings,
     /// Who looks for what hangs.
@@ -139,6 +142,7 @@ impl Settings for Config {
         self.check_tenants(check);
         self.tools.check(check);
         self.http.check(check);
+        self.nats.check(check);
         self.watchdog.check(check);
     }
 

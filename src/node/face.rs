@@ -8,20 +8,17 @@ use std::time::Duration;
 use beluga_actors::agent::Agents;
 use beluga_core::{BoxFuture, Error, Result, SecretString, TenantId};
 use beluga_runtime::telemetry::Sampler;
-use beluga_runtime::{Health, Lifecycle, System, time};
+use beluga_runtime::{Health, Lifecycle, System};
 use beluga_transports::http::{EndpointRates, Face, FaceSettings, Listener, Readiness, Server, ServerSettings};
 use parking_lot::Mutex;
 
-use super::parts::MARGIN;
+use super::parts::{MARGIN, turns_end};
 use super::start::Node;
 use crate::config::{Config, Environment, JournalKind, parse_addr};
 use crate::telemetry::{Metrics, Telemetry};
 
 /// How long open connections may take to end once their streams have.
 const CONNECTION_GRACE: Duration = Duration::from_secs(2);
-
-/// How often a draining node looks whether turns still run.
-const DRAIN_POLL: Duration = Duration::from_millis(50);
 
 /// How to listen.
 #[derive(Debug, Clone)]
@@ -161,14 +158,7 @@ impl Lifecycle for FacePart {
     fn stop(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             self.face.drain();
-            let idle = async {
-                while running_turns(&self.agents) > 0 {
-                    time::sleep(DRAIN_POLL).await;
-                }
-            };
-            if time::timeout(self.grace, idle).await.is_err() {
-                tracing::warn!("turns still run after the grace; the next start takes them up again");
-            }
+            turns_end(&self.agents, self.grace).await;
             self.face.close();
             if let Some(listener) = self.listener.get() {
                 listener.stop().await;
@@ -189,14 +179,9 @@ impl Lifecycle for FacePart {
 }
 
 /// Returns the tier of each tenant that has one.
-fn tiers(config: &Config) -> Result<HashMap<TenantId, Arc<str>>> {
+pub(super) fn tiers(config: &Config) -> Result<HashMap<TenantId, Arc<str>>> {
     let tiers = config.tenants.iter().filter_map(|(name, tenant)| Some((name, tenant.tier.as_deref()?)));
     tiers.map(|(name, tier)| Ok((TenantId::parse(name)?, Arc::from(tier)))).collect()
-}
-
-/// Counts the turns that run, as the tree shows them.
-fn running_turns(agents: &Agents) -> usize {
-    agents.system().census().ok().and_then(|census| census.jobs.get("turn").copied()).unwrap_or(0)
 }
 
 /// Returns the URL others on this machine use.

@@ -1,6 +1,6 @@
-//! A node: a system with stores, models, tools, agents and the HTTP face, built of a configuration.
+//! A node: a system with stores, models, tools, agents and the faces, built of a configuration.
 //!
-//! [`Node::start`] puts the parts together in the order of their supervisors; [`Node::listen`] opens the face;
+//! [`Node::start`] puts the parts together in the order of their supervisors; [`Node::listen`] opens the HTTP face, [`Node::connect`] that of NATS;
 //! [`Node::shutdown`] drains and ends them in reverse. A node owns its [`DataDir`]. Two nodes with two directories run
 //! in one process.
 //!
@@ -13,6 +13,7 @@ mod face;
 mod fault;
 mod metrics;
 mod models;
+mod nats;
 mod parts;
 mod registry;
 mod reload;
@@ -22,6 +23,7 @@ mod tools;
 
 pub use data_dir::{Claim, DataDir, Owner};
 pub use face::Listen;
+pub use nats::Connect;
 pub use start::Node;
 
 pub(crate) use registry::model_registry;

@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
+use beluga_actors::agent::Agents;
 use beluga_core::{BoxFuture, Result};
 use beluga_providers::sqlite::{HealthState, Sqlite};
-use beluga_runtime::{BreakerState, Health, Lifecycle, System};
+use beluga_runtime::{BreakerState, Health, Lifecycle, System, time};
 
 /// How long the actors may take to end once no turn runs.
 pub(super) const SYSTEM_GRACE: Duration = Duration::from_secs(10);
+
+/// How often a draining node looks whether turns still run.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
 
 /// How much longer than its own grace a part may take, to say so.
 pub(super) const MARGIN: Duration = Duration::from_secs(1);
@@ -112,4 +116,21 @@ fn listed(things: impl Iterator<Item = String>) -> String {
         things.push(format!("and {more} more"));
     }
     things.join("; ")
+}
+
+/// Waits until no turn runs any more, at most `grace`.
+pub(super) async fn turns_end(agents: &Agents, grace: Duration) {
+    let idle = async {
+        while running_turns(agents) > 0 {
+            time::sleep(DRAIN_POLL).await;
+        }
+    };
+    if time::timeout(grace, idle).await.is_err() {
+        tracing::warn!("turns still run after the grace; the next start takes them up again");
+    }
+}
+
+/// Counts the turns that run, as the tree shows them.
+fn running_turns(agents: &Agents) -> usize {
+    agents.system().census().ok().and_then(|census| census.jobs.get("turn").copied()).unwrap_or(0)
 }

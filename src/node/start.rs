@@ -31,6 +31,7 @@ pub struct Node {
     /// What is ended in reverse, and asked for its health.
     pub(super) parts: Arc<Lifecycles>,
     pub(super) is_listening: bool,
+    pub(super) is_connected: bool,
     pub(super) metrics: NodeMetrics,
     pub(super) directory: DataDir,
 }
@@ -62,6 +63,7 @@ impl Node {
                     watcher: None,
                     parts,
                     is_listening: false,
+                    is_connected: false,
                     metrics,
                     directory,
                 })

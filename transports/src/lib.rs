@@ -1,4 +1,4 @@
-//! Bytes in and out of a node: HTTP with server-sent events.
+//! Bytes in and out of a node: HTTP with server-sent events, and NATS.
 //!
 //! A room per protocol. A transport turns requests into calls of agents and sessions and their answers into bytes; it
 //! decides nothing about them, and knows no vendor.
@@ -7,6 +7,7 @@
 
 mod faces;
 pub mod http;
+pub mod nats;
 mod request;
 
 pub use request::IDEMPOTENCY_KEY_MAX_BYTES;

@@ -1,0 +1,19 @@
+//! The NATS face as its clients meet it: a real nats-server, real clients, real time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and these run on real time beside real processes"
+)]
+
+mod calls;
+mod discovery;
+mod kit;
+mod outside;
+mod permissions;
+mod server;
+mod streams;
+mod weather;
