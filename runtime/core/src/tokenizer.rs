@@ -66,10 +66,12 @@ pub fn prompt_tokens(tokenizer: &dyn Tokenizer, request: &ModelRequest) -> u64 {
 
 fn count_part(part: &Part, count: impl Fn(&str) -> u64) -> u64 {
     match part {
-        Part::Text { text } => count(text),
+        Part::Text { text, .. } | Part::Refusal { text, .. } => count(text),
         Part::Thinking(thinking) => count(&thinking.text),
         Part::ToolCall(call) => count(&call.name).saturating_add(count(&call.arguments)).saturating_add(MESSAGE_TOKENS),
         Part::ToolResult(result) => count(&result.text()).saturating_add(MESSAGE_TOKENS),
+        // What a vendor's own tools said goes back as the JSON it was.
+        Part::Foreign(foreign) => count(&foreign.value.to_string()),
         // Pictures, sounds, documents, and what a later version adds.
         _ => MEDIA_TOKENS,
     }

@@ -74,7 +74,7 @@ impl MessagesDecoder {
         let block = Block::begin(raw, self.family, &mut self.calls, self.seed, out)?;
         if self.text_before && matches!(block, Block::Text { .. }) {
             // What is cited in one block is not cited in its neighbour.
-            out.insert(border, ModelChunk::PartNotes(Box::new(PartNotes::default())));
+            out.insert(border, ModelChunk::PartNotes(Box::default()));
         }
         self.text_before = false;
         self.open.push((index, block));
