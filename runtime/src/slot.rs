@@ -21,7 +21,6 @@ use crate::dead_letter::DeadReason;
 use crate::family::Seat;
 use crate::ground::Ground;
 use crate::incarnation::Incarnation;
-use crate::intensity::RestartWindow;
 use crate::mailbox::Mailbox;
 use crate::shell::Incarnate;
 use crate::spec::Settings;
@@ -89,7 +88,7 @@ impl Slot {
             parent: parent.map(Arc::downgrade),
             mailbox: Mailbox::new(settings.lanes),
             stats: Stats::default(),
-            life: Mutex::new(Life::new(recipe, RestartWindow::new(settings.intensity))),
+            life: Mutex::new(Life::new(recipe)),
             children: Mutex::new(Children::new()),
             attached: Mutex::default(),
             settings,

@@ -16,6 +16,9 @@ use std::task::{Context, Poll};
 /// The largest future that lies in the nest, in bytes; larger ones get a box each.
 const NEST_BYTES: usize = 384;
 const UNIT_BYTES: usize = 16;
+/// The least room a nest has, once it has any: most handlers have a small future, and most actors are many.
+const ROOM_MIN_UNITS: usize = 6;
+const ROOM_MAX_UNITS: usize = NEST_BYTES / UNIT_BYTES;
 
 #[repr(align(16))]
 #[derive(Clone, Copy)]
@@ -23,10 +26,10 @@ struct Unit {
     _bytes: [MaybeUninit<u8>; UNIT_BYTES],
 }
 
-/// The place itself; allocated with the first handler.
+/// The place itself; allocated with the first future, and anew for a larger one.
 #[derive(Default)]
 pub struct Nest {
-    memory: Option<Box<[MaybeUninit<Unit>; NEST_BYTES / UNIT_BYTES]>>,
+    memory: Box<[MaybeUninit<Unit>]>,
 }
 
 /// A future in its place. Borrows the nest, so there is one at a time.
@@ -51,15 +54,28 @@ impl Nest {
             // SAFETY: a pointer from a box is not null.
             return Placed { future: unsafe { NonNull::new_unchecked(pointer) }, boxed: true, nest: PhantomData };
         }
-        let memory = self.memory.get_or_insert_with(|| Box::new([MaybeUninit::uninit(); NEST_BYTES / UNIT_BYTES]));
-        let pointer = memory.as_mut_ptr().cast::<F>();
-        // SAFETY: the memory is large and aligned enough for an `F` (checked above), lives in a box (so it does not
+        let units = size_of::<F>().div_ceil(UNIT_BYTES);
+        if self.memory.len() < units {
+            self.make_room(units);
+        }
+        let pointer = self.memory.as_mut_ptr().cast::<F>();
+        // SAFETY: the memory is large and aligned enough for an `F` (seen to above), lives in a box (so it does not
         // move with the nest) and is empty: the only other `Placed` over this nest would still borrow it. `Placed`
         // drops the future before the borrow ends.
         unsafe { pointer.write(future) };
         let pointer: *mut (dyn Future<Output = ()> + Send + 'a) = pointer;
         // SAFETY: it points into a box.
         Placed { future: unsafe { NonNull::new_unchecked(pointer) }, boxed: false, nest: PhantomData }
+    }
+}
+
+impl Nest {
+    /// Takes larger memory for that of before, which is empty as long as the nest is not borrowed.
+    #[cold]
+    fn make_room(&mut self, units: usize) {
+        let units =
+            if units <= ROOM_MIN_UNITS { ROOM_MIN_UNITS } else { units.next_power_of_two().min(ROOM_MAX_UNITS) };
+        self.memory = Box::new_uninit_slice(units);
     }
 }
 
@@ -100,7 +116,7 @@ impl Drop for Placed<'_> {
 
 impl std::fmt::Debug for Nest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Nest").field("allocated", &self.memory.is_some()).finish()
+        f.debug_struct("Nest").field("bytes", &size_of_val(&*self.memory)).finish()
     }
 }
 
@@ -148,6 +164,27 @@ mod tests {
             assert_eq!(poll(&mut large).is_ready(), ends);
         }
         assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[test]
+    fn a_nest_grows_with_what_is_placed_and_an_empty_future_needs_none() {
+        let mut nest = Nest::default();
+        assert!(poll(&mut nest.place(std::future::poll_fn(|_| Poll::Ready(())))).is_ready());
+        assert_eq!(nest.memory.len(), 0);
+        assert!(poll(&mut nest.place(wide::<16>())).is_ready());
+        assert_eq!(nest.memory.len(), ROOM_MIN_UNITS);
+        assert!(poll(&mut nest.place(wide::<200>())).is_ready());
+        assert_eq!(nest.memory.len(), 16);
+        assert!(poll(&mut nest.place(wide::<16>())).is_ready());
+        assert!(poll(&mut nest.place(wide::<360>())).is_ready());
+        assert_eq!(nest.memory.len(), ROOM_MAX_UNITS);
+    }
+
+    /// Makes a future of about so many bytes, which looks at all of them.
+    async fn wide<const BYTES: usize>() {
+        let bytes = [1_u8; BYTES];
+        std::future::ready(()).await;
+        assert!(bytes.iter().all(|byte| *byte == 1));
     }
 
     #[test]

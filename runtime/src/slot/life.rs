@@ -63,7 +63,8 @@ pub(crate) struct Life {
     pub(crate) number: u32,
     pub(crate) cell: Option<Cell>,
     pub(crate) incarnation: Option<Arc<Incarnation>>,
-    pub(crate) window: RestartWindow,
+    /// The restarts of late; made with the first.
+    pub(crate) window: Option<Box<RestartWindow>>,
     /// Whether any incarnation has started. Before, a failure is the spawner's and no case for a restart.
     pub(crate) proven: bool,
     /// Whether the end for good has begun.
@@ -77,14 +78,14 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(recipe: Arc<dyn Incarnate>, window: RestartWindow) -> Self {
+    pub(super) fn new(recipe: Arc<dyn Incarnate>) -> Self {
         Self {
             phase: Phase::Down,
             fate: Fate::Live,
             number: 0,
             cell: None,
             incarnation: None,
-            window,
+            window: None,
             proven: false,
             ended: false,
             failed_start: None,

@@ -38,7 +38,8 @@ impl Life {
 #[derive(Default)]
 pub(super) struct Waiters {
     first: Option<Waiter>,
-    more: BTreeMap<u64, Waiter>,
+    #[allow(clippy::box_collection)] // Every slot has the place for it, and hardly one uses it.
+    more: Option<Box<BTreeMap<u64, Waiter>>>,
     last_key: u64,
 }
 
@@ -56,13 +57,13 @@ impl Waiters {
         if self.first.is_none() {
             self.first = Some(waiter);
         } else {
-            self.more.insert(self.last_key, waiter);
+            self.more.get_or_insert_default().insert(self.last_key, waiter);
         }
         self.last_key
     }
 
     fn remove(&mut self, key: u64) -> Option<Waiter> {
-        self.first.take_if(|first| first.key == key).or_else(|| self.more.remove(&key))
+        self.first.take_if(|first| first.key == key).or_else(|| self.more.as_mut()?.remove(&key))
     }
 }
 
@@ -71,19 +72,23 @@ pub(super) fn step(mut life: MutexGuard<'_, Life>) {
     let (first, rest) = take_granted(&mut life);
     drop(life);
     // Not under the lock: a waker may hold the last handle of a task.
-    first.into_iter().chain(rest).for_each(|waiter| waiter.waker.wake());
+    if let Some(first) = first {
+        first.waker.wake();
+    }
+    rest.into_iter().for_each(|waiter| waiter.waker.wake());
 }
 
 fn take_granted(life: &mut Life) -> (Option<Waiter>, Vec<Waiter>) {
-    if life.waiters.first.is_none() && life.waiters.more.is_empty() {
+    if life.waiters.first.is_none() && life.waiters.more.is_none() {
         return (None, Vec::new());
     }
     let mut waiters = std::mem::take(&mut life.waiters);
     let first = waiters.first.take_if(|first| life.grants(first.wish));
     let mut rest = Vec::new();
-    if !waiters.more.is_empty() {
-        rest.extend(waiters.more.extract_if(.., |_, waiter| life.grants(waiter.wish)).map(|(_, waiter)| waiter));
+    if let Some(more) = &mut waiters.more {
+        rest.extend(more.extract_if(.., |_, waiter| life.grants(waiter.wish)).map(|(_, waiter)| waiter));
     }
+    waiters.more.take_if(|more| more.is_empty());
     life.waiters = waiters;
     (first, rest)
 }

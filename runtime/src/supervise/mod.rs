@@ -82,7 +82,7 @@ impl Drain {
         ended.iter().rev().for_each(|child| child.terminate(&ExitReason::Stopped));
         for child in &resting {
             child.count_restart();
-            child.life.lock().window = RestartWindow::new(child.settings.intensity);
+            child.life.lock().window = None;
         }
         match self.slot().settings.strategy {
             Strategy::OneForOne => resting.iter().for_each(|child| {
@@ -107,8 +107,9 @@ impl Drain {
             Fate::Terminate | Fate::Live => {}
         }
         let now = time::now();
-        let earlier = life.window.count(now);
-        if life.window.record(now) {
+        let window = life.window.get_or_insert_with(|| Box::new(RestartWindow::new(settings.intensity)));
+        let earlier = window.count(now);
+        if window.record(now) {
             let after = match earlier.checked_sub(1) {
                 None => Duration::ZERO,
                 Some(attempt) => settings.backoff.delay(attempt, child.ground.random.unit()),
