@@ -105,6 +105,7 @@ impl Guard {
     }
 
     /// Takes a message in hand: what it carried becomes the errand of its handler.
+    #[inline]
     pub(crate) fn take_up(&mut self, mut envelope: Envelope) {
         let head = envelope.head_mut();
         if !matches!(head.carried, Carried::Nothing) {
@@ -116,6 +117,7 @@ impl Guard {
     }
 
     /// Lets go of the message in hand, whose handler is over.
+    #[inline]
     pub(crate) fn finish(&mut self) {
         if self.is_batch {
             drop(self.let_go());

@@ -1,9 +1,10 @@
 //! Where a carrier gets its residents: one at a time, each under a number of its own, so that a kill meets the one it was
 //! meant for or none.
 
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use beluga_core::BoxFuture;
 use parking_lot::Mutex;
@@ -120,19 +121,60 @@ impl Manned {
     }
 
     /// Waits for the next resident; `None` once there will be none.
-    pub(super) async fn next(&self) -> Option<BoxFuture<'static, ()>> {
-        poll_fn(|cx| {
-            let mut state = self.0.state.lock();
-            if state.closed {
-                return Poll::Ready(None);
+    fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<BoxFuture<'static, ()>>> {
+        let mut state = self.0.state.lock();
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        if let Some(resident) = state.next.take() {
+            return Poll::Ready(Some(resident));
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Carries one resident after the other, until there is none any more.
+    pub(super) fn carry(&self) -> Carry<'_> {
+        Carry { berth: self, resident: None }
+    }
+}
+
+/// Polls the resident, and sees to the next when it is over. By hand, as every message of every actor comes through here.
+pub(super) struct Carry<'a> {
+    berth: &'a Manned,
+    resident: Option<BoxFuture<'static, ()>>,
+}
+
+impl Future for Carry<'_> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(resident) = &mut self.resident
+            && resident.as_mut().poll(cx).is_pending()
+        {
+            return Poll::Pending;
+        }
+        self.turn(cx)
+    }
+}
+
+impl Carry<'_> {
+    /// The resident is over, or there is none yet.
+    #[inline(never)]
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Its place is free once nothing of it is left.
+            if self.resident.take().is_some() && !self.berth.vacate() {
+                return Poll::Ready(());
             }
-            if let Some(resident) = state.next.take() {
-                return Poll::Ready(Some(resident));
+            let Some(mut resident) = ready!(self.berth.poll_next(cx)) else { return Poll::Ready(()) };
+            let is_over = resident.as_mut().poll(cx).is_ready();
+            self.resident = Some(resident);
+            if !is_over {
+                return Poll::Pending;
             }
-            state.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
+        }
     }
 }
 

@@ -57,12 +57,7 @@ impl Actor for Carrier {
     }
 
     async fn post_start(&self, _myself: ActorRef<Nothing>, berth: &mut Manned) -> Result<(), ActorProcessingErr> {
-        while let Some(resident) = berth.next().await {
-            resident.await;
-            if !berth.vacate() {
-                break;
-            }
-        }
+        berth.carry().await;
         // Allocates nothing: the error has no size.
         Err(Box::new(Over))
     }

@@ -92,6 +92,7 @@ impl Drain {
     }
 
     /// Remembers the task's waker, which first polls between two awaits use.
+    #[inline]
     pub(super) fn keep_waker(&mut self, cx: &Context<'_>) {
         if !self.waker.will_wake(cx.waker()) {
             self.waker.clone_from(cx.waker());
@@ -145,6 +146,7 @@ impl Drain {
     }
 
     /// Looks at a message before it is handled, and takes it in hand. False: nobody wants it any more, it never runs.
+    #[inline]
     pub(super) fn admit(&mut self, envelope: Envelope) -> bool {
         let head = envelope.head();
         if head.incarnation != 0 && head.incarnation != self.incarnation.number {
@@ -183,6 +185,7 @@ impl Drain {
     }
 
     /// Goes to rest. Who was asked to leave memory and is still here is loath to, and so is who has served nobody yet.
+    #[inline]
     pub(super) fn rest(&mut self) {
         let loath = std::mem::take(&mut self.passivate) || !self.has_served;
         self.slot().rest(loath);
@@ -194,6 +197,7 @@ impl Drain {
     }
 
     /// Counts a handled message.
+    #[inline]
     pub(super) fn done(&mut self) {
         self.guard.finish();
         self.guard.kept = None;
@@ -223,6 +227,7 @@ impl Drain {
     }
 
     /// Returns whether others should run now.
+    #[inline]
     pub(super) fn is_due_to_yield(&mut self) -> bool {
         self.served += 1;
         self.unclocked += 1;
@@ -239,6 +244,7 @@ impl Drain {
     }
 
     /// Starts a new stretch of work. Whoever woke the drain has set the coarse clock.
+    #[inline]
     pub(super) fn rested(&mut self) {
         self.served = 0;
         self.served_since_ns = self.slot().ground.clock.coarse();
