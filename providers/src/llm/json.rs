@@ -86,7 +86,7 @@ pub(crate) fn arguments_object(arguments: &str) -> Cow<'_, str> {
         return Cow::Borrowed("{}");
     }
     if text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok() {
-        return Cow::Borrowed(text);
+        return Cow::Borrowed(arguments);
     }
     let mut wrapped = Map::new();
     wrapped.insert("malformed_arguments".to_owned(), Value::String(text.to_owned()));
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn malformed_arguments_are_wrapped() {
-        assert_eq!(arguments_object(r#" {"a":1} "#), r#"{"a":1}"#);
+        assert_eq!(arguments_object(r#" {"a":1} "#), r#" {"a":1} "#);
         assert_eq!(arguments_object(""), "{}");
         assert_eq!(arguments_object("{\"a\":"), r#"{"malformed_arguments":"{\"a\":"}"#);
         assert_eq!(arguments_object("[1]"), r#"{"malformed_arguments":"[1]"}"#);

@@ -33,6 +33,7 @@ mod model;
 mod openai_chat;
 mod profile;
 mod profiles;
+mod request;
 mod wire;
 
 pub use answer::{ANSWER_MAX_BYTES, AnswerDecoder, AnswerHead};
@@ -40,5 +41,5 @@ pub use dialect::{Dialect, DialectFacts, Ignored, Implied, PASS_THROUGH_MAX, Wir
 pub use factory::{register, register_with};
 pub use framing::Framing;
 pub use model::{FIRST_BYTE_DEFAULT, STREAM_IDLE_MAX};
-pub use profile::{AddressForm, Auth, Profile, ReasoningBack, ReasoningParameter};
+pub use profile::{AddressForm, Auth, CacheWord, Profile, ReasoningBack, ReasoningParameter};
 pub use profiles::{ANTHROPIC, DEEPSEEK, GROQ, OLLAMA, OPENAI, OPENAI_COMPATIBLE, PROFILES};

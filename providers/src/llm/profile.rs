@@ -32,8 +32,14 @@ pub struct Profile {
     pub json_schema: bool,
     /// Whether the vendor is told which prefixes of a prompt to cache.
     pub prompt_cache: bool,
+    /// The dialect's word for the end of a prefix to cache, where it has two.
+    pub cache_word: CacheWord,
+    /// Whether moving pictures can be shown to it.
+    pub takes_video: bool,
     /// How thinking is asked for.
     pub reasoning_parameter: ReasoningParameter,
+    /// The field of a message that thinking stands in, where it is a text.
+    pub reasoning_field: &'static str,
     /// Which thinking goes back to the vendor that made it.
     pub reasoning_back: ReasoningBack,
     /// Parameters the vendor refuses; left out of every request.
@@ -66,6 +72,15 @@ pub enum Auth {
     Query(&'static str),
 }
 
+/// How the end of a prefix to cache is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheWord {
+    /// `cache_control`, as Anthropic has it.
+    CacheControl,
+    /// `prompt_cache_breakpoint`, and `prompt_cache_options` for the whole request, as OpenAI has it.
+    Breakpoint,
+}
+
 /// How thinking is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReasoningParameter {
@@ -73,6 +88,8 @@ pub enum ReasoningParameter {
     Effort,
     /// `thinking: {type: "enabled"}` and `reasoning_effort`.
     ThinkingAndEffort,
+    /// `reasoning: {effort, max_tokens, enabled, exclude}`.
+    Object,
     /// The dialect has its own way.
     Dialect,
 }
@@ -82,7 +99,7 @@ pub enum ReasoningParameter {
 pub enum ReasoningBack {
     /// None.
     Never,
-    /// `reasoning_content` of messages that call tools.
+    /// That of messages that call tools.
     ToolTurns,
     /// All, as the dialect writes it.
     Always,
@@ -159,6 +176,14 @@ impl Profile {
     }
 
     /// Decodes a request that was encoded for this vendor; `path` is the path of its URL.
+    ///
+    /// ```
+    /// use beluga_providers::llm::OPENAI;
+    ///
+    /// let body = br#"{"model":"gpt-4.1","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    /// let wire = OPENAI.decode_request("/v1/chat/completions", body).unwrap();
+    /// assert!(wire.stream && wire.request.messages[0].text() == "Hi");
+    /// ```
     ///
     /// # Errors
     /// `invalid_input` if it is no request of the dialect; `unsupported` where the dialect only asks and never serves.

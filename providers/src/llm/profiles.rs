@@ -3,7 +3,7 @@
 use beluga_core::ProviderVariables;
 
 use super::dialect::Dialect;
-use super::profile::{AddressForm, Auth, Profile, ReasoningBack, ReasoningParameter};
+use super::profile::{AddressForm, Auth, CacheWord, Profile, ReasoningBack, ReasoningParameter};
 
 /// What most vendors of OpenAI's dialect have in common.
 const CHAT: Profile = Profile {
@@ -19,7 +19,10 @@ const CHAT: Profile = Profile {
     stream_options: true,
     json_schema: true,
     prompt_cache: false,
+    cache_word: CacheWord::CacheControl,
+    takes_video: false,
     reasoning_parameter: ReasoningParameter::Effort,
+    reasoning_field: "reasoning_content",
     reasoning_back: ReasoningBack::Never,
     unsupported: &[],
 };
@@ -35,6 +38,7 @@ pub const OPENAI: Profile = Profile {
     variables: ProviderVariables { api_key: &["OPENAI_API_KEY"], base_url: &["OPENAI_BASE_URL"], key_optional: false },
     default_model: Some("gpt-4.1-mini"),
     max_tokens_field: "max_completion_tokens",
+    cache_word: CacheWord::Breakpoint,
     ..CHAT
 };
 
@@ -46,6 +50,7 @@ pub const GROQ: Profile = Profile {
     variables: ProviderVariables { api_key: &["GROQ_API_KEY"], base_url: &["GROQ_BASE_URL"], key_optional: false },
     default_model: Some("llama-3.3-70b-versatile"),
     max_tokens_field: "max_completion_tokens",
+    reasoning_field: "reasoning",
     unsupported: &["metadata"],
     ..CHAT
 };

@@ -9,7 +9,7 @@ use beluga_providers::llm::{PROFILES, Profile};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::replay::Answer;
+use crate::replay::answer::{Answer, Cutting};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
@@ -55,7 +55,8 @@ fn check_answers(profile: &Profile) {
     assert!(paths.len() >= 4, "{} has only {} answers", profile.name, paths.len());
     for path in paths {
         let name = path.display().to_string();
-        let outcome = answer(&path).replay(profile, &name);
+        let outcome =
+            answer(&path).replay(profile, Cutting::Thorough).unwrap_or_else(|error| panic!("{name}: {error}"));
         let error = outcome.error.map(|error| json!({"error": error.problem(), "retry": error.retry()}));
         let have = json!({"chunks": outcome.chunks, "failure": error});
         compare(&have, &path.with_extension("expected.json"));

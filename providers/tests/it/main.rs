@@ -7,5 +7,7 @@ mod google_token;
 mod http_tool;
 mod models;
 mod recordings;
+#[path = "../../replay/mod.rs"]
+#[allow(dead_code, reason = "the replayer of the same name uses the rest")]
 mod replay;
 mod support;

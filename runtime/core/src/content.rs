@@ -293,6 +293,9 @@ pub struct Thinking {
     /// Whether the vendor withheld the text and `signature` holds the encrypted form.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redacted: bool,
+    /// Whether the text is the vendor's summary of the thinking, not the thinking itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_summary: bool,
     /// What else is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<Box<PartNotes>>,
@@ -302,7 +305,14 @@ impl Thinking {
     /// Makes unsigned thinking of a family.
     #[must_use]
     pub fn new(text: impl Into<String>, family: impl Into<String>) -> Self {
-        Self { text: text.into(), family: family.into(), signature: None, redacted: false, notes: None }
+        Self {
+            text: text.into(),
+            family: family.into(),
+            signature: None,
+            redacted: false,
+            is_summary: false,
+            notes: None,
+        }
     }
 }
 

@@ -63,6 +63,12 @@ pub struct PartNotes {
     /// The vendor's id of the part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The vendor's number of the part, where it numbers them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<i64>,
+    /// The vendor's word for the sort of part, or for the field it stands in, where it has more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
     /// Whether a prefix to cache ends here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheMark>,
@@ -72,7 +78,7 @@ pub struct PartNotes {
     /// How the parts of a tool result lie on the wire; absent means the dialect's habit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
-    /// The provider family that `signature` and `extra` come from and alone go back to.
+    /// The provider family that `index`, `word`, `signature` and `extra` come from and alone go back to.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub family: String,
     /// The vendor's opaque signature of a text or a tool call, returned verbatim. Thinking has its own.
@@ -94,6 +100,8 @@ impl PartNotes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.id.is_none()
+            && self.index.is_none()
+            && self.word.is_none()
             && self.cache.is_none()
             && self.citations.is_empty()
             && self.layout.is_none()
@@ -119,6 +127,12 @@ impl PartNotes {
     #[must_use]
     pub fn extra_of(&self, family: &str) -> Option<&Extra> {
         (self.family == family && !self.extra.is_empty()).then_some(&self.extra)
+    }
+
+    /// Returns the vendor's word for the part if it is this family's.
+    #[must_use]
+    pub fn word_of(&self, family: &str) -> Option<&str> {
+        self.word.as_deref().filter(|_| self.family == family)
     }
 
     /// Returns the signature if it is this family's.
@@ -183,6 +197,9 @@ pub struct ToolNotes {
     /// Whether a prefix to cache ends here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheMark>,
+    /// Whether the arguments of a call come as they are written, before anybody has checked them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eager: Option<bool>,
     /// The vendor's word for a tool that runs at the vendor, such as `web_search_20250305`. Only its family is offered it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,

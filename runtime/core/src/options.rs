@@ -34,6 +34,12 @@ pub struct GenerateOptions {
     /// How many of the likeliest tokens are sampled from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
+    /// The least probability, as a part of the likeliest token's, that a token may have, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f64>,
+    /// What is added to the likelihood of tokens, by their number, −100 to 100.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub logit_bias: BTreeMap<String, f64>,
     /// The seed of sampling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
@@ -76,6 +82,9 @@ pub struct GenerateOptions {
     /// Whether the vendor is to cache what it can of the whole prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheMark>,
+    /// Whether a streamed answer tells what it cost; absent means that it does, where it has to be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_usage: Option<bool>,
     /// Vendor fields passed through verbatim. They win over ours of the same name.
     pub extra: Extra,
 }

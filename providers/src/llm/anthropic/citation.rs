@@ -30,7 +30,6 @@ pub(super) fn citation(value: Value) -> Citation {
 }
 
 /// Writes a citation as it was read.
-#[cfg_attr(not(test), expect(dead_code, reason = "the encoder follows"))]
 pub(super) fn wire_citation(citation: &Citation) -> Value {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Option<Value>| {

@@ -208,8 +208,9 @@ impl Decode for MessagesDecoder {
                 let error = wire.error.map_or(data, RawValue::get);
                 return Err(VendorError::parse(error.as_bytes()).into_stream_error());
             }
-            // Pings, and events of later versions: a client must let them pass.
-            _ => {}
+            "ping" => {}
+            // Events of later versions: a client must let them pass, and keeps what they say.
+            kind => self.kept.put(kind, data),
         }
         Ok(())
     }

@@ -1,18 +1,18 @@
-//! Requests of the Messages dialect.
-
-use std::borrow::Cow;
+//! Requests of the Messages dialect, on their way out.
 
 use beluga_core::{
-    CacheHints, ChatMessage, Error, Media, MediaSource, ModelRequest, Part, Reasoning, ResponseFormat, Result, Role,
-    ToolChoice, ToolDefinition, ToolResult,
+    CacheHints, CacheMark, Error, GenerateOptions, ModelRequest, Reasoning, ResponseFormat, Result, ThinkingSwitch,
+    ToolChoice, ToolDefinition,
 };
-use serde::ser::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::super::dialect::Call;
-use super::super::json::{Fields, arguments_object};
+use super::super::json::Fields;
 use super::super::profile::Profile;
+use super::super::request::wire_cache_control;
+use super::block_out::SHORTEST;
+use super::turn::{Conversation, conversation};
 
 /// The limit of an answer's tokens where nobody sets one; the vendor demands some.
 const MAX_TOKENS_DEFAULT: u32 = 8192;
@@ -22,35 +22,19 @@ const BUDGET_MIN: u32 = 1024;
 
 /// Encodes a request.
 ///
+/// Ends of prefixes to cache (Messages API, prompt caching, read 2026-11): at most four a request, looked up as tools,
+/// system, messages. A prefix below the vendor's least length is not cached, and costs nothing.
+///
 /// # Errors
 /// `unsupported` names what the vendor cannot take.
 pub(super) fn encode(call: &Call<'_>) -> Result<Vec<u8>> {
     let Call { profile, request, stream, max_tokens, .. } = *call;
-    let model = call.model();
     if request.options.format == Some(ResponseFormat::JsonObject) {
         return Err(Error::unsupported(format!("{} answers in JSON only by a schema", profile.name)));
     }
     let hints = if profile.prompt_cache { request.cache } else { CacheHints::default() };
-    let mut system = System::default();
-    let mut turns: Vec<WireTurn<'_>> = Vec::with_capacity(request.messages.len());
-    for (at, message) in request.messages.iter().enumerate() {
-        if message.role == Role::System {
-            system.push(message, if at == 0 { hints.system_parts } else { 0 });
-            continue;
-        }
-        let role = if message.role == Role::Assistant { "assistant" } else { "user" };
-        let blocks = blocks(profile, message)?;
-        match turns.last_mut() {
-            _ if blocks.is_empty() => {}
-            // Results of tools and the user's next words are one turn.
-            Some(turn) if turn.role == role => turn.content.extend(blocks),
-            _ => turns.push(WireTurn { role, content: blocks }),
-        }
-    }
-    if hints.conversation {
-        mark_conversation(&mut turns);
-    }
-    let body = Body { profile, model, request, hints, stream, max_tokens, system, turns };
+    let conversation = conversation(profile, request, hints)?;
+    let body = Body { profile, model: call.model(), request, hints, stream, max_tokens, conversation };
     serde_json::to_vec(&body).map_err(|error| Error::internal("the request is no JSON").with_source(error))
 }
 
@@ -61,109 +45,77 @@ struct Body<'a> {
     hints: CacheHints,
     stream: bool,
     max_tokens: Option<u32>,
-    system: System,
-    turns: Vec<WireTurn<'a>>,
+    conversation: Conversation<'a>,
 }
 
 impl Serialize for Body<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let options = &self.request.options;
-        let thinking = options.reasoning.as_ref().and_then(thinking);
         let budget = options.reasoning.as_ref().and_then(|reasoning| reasoning.budget_tokens).unwrap_or(0);
         let default = self.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT).saturating_add(budget);
         let mut fields = Fields::new(serializer.serialize_map(None)?, &options.extra, self.profile.unsupported);
-        fields.put("model", self.model)?;
-        fields.put(self.profile.max_tokens_field, &options.max_tokens.unwrap_or(default))?;
-        if self.system.lasting.is_empty() {
-            if !self.system.rest.is_empty() {
-                fields.put("system", &self.system.rest)?;
-            }
-        } else {
-            fields.put("system", &self.system.blocks())?;
+        // Where the model stands in the address there is none here.
+        if !self.model.is_empty() {
+            fields.put("model", self.model)?;
         }
-        fields.put("messages", &self.turns)?;
+        fields.put(self.profile.max_tokens_field, &options.max_tokens.unwrap_or(default))?;
+        fields.put_some("system", self.conversation.system.as_ref())?;
+        fields.put("messages", &self.conversation.turns)?;
         if self.stream {
             fields.put("stream", &true)?;
         }
         fields.put_some("temperature", options.temperature.as_ref())?;
         fields.put_some("top_p", options.top_p.as_ref())?;
+        fields.put_some("top_k", options.top_k.as_ref())?;
         if !options.stop.is_empty() {
             fields.put("stop_sequences", &options.stop)?;
         }
-        if !self.request.tools.is_empty() {
-            let mut tools: Vec<WireTool<'_>> = self.request.tools.iter().map(WireTool::of).collect();
-            if let (true, Some(last)) = (self.hints.tools, tools.last_mut()) {
-                last.cache_control = Some(EPHEMERAL);
-            }
-            fields.put("tools", &tools)?;
-            fields.put_some("tool_choice", tool_choice(&options.tool_choice).as_ref())?;
-        }
-        fields.put_some("thinking", thinking.as_ref())?;
+        self.put_tools(&mut fields)?;
+        fields.put_some("thinking", options.reasoning.as_ref().and_then(thinking).as_ref())?;
         let output = output_config(options.reasoning.as_ref(), options.format.as_ref());
         if !output.is_empty() {
             fields.put("output_config", &output)?;
         }
-        if let Some(user) = options.metadata.get("user_id") {
+        if let Some(user) = options.user.as_ref().or_else(|| options.metadata.get("user_id")) {
             fields.put("metadata", &json!({"user_id": user}))?;
+        }
+        fields.put_some("service_tier", options.service_tier.as_ref())?;
+        if let (true, Some(mark)) = (self.profile.prompt_cache, &options.cache) {
+            fields.put("cache_control", &wire_cache_control(mark))?;
         }
         fields.end()
     }
 }
 
-/// The end of a prefix to cache (Messages API, prompt caching, read 2026-11): at most four a request, looked up as tools,
-/// system, messages. A prefix below the vendor's least length is not cached, and costs nothing.
-#[derive(Clone, Copy, serde::Serialize)]
-struct CacheControl {
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-/// Kept for the vendor's shortest time, 5 minutes from the last use.
-const EPHEMERAL: CacheControl = CacheControl { kind: "ephemeral" };
-
-/// How many turns of the user are marked: the last one, and the one before it, at which the previous request ended.
-const TURNS_MARKED: usize = 2;
-
-/// The system prompt: what stays the same, and the rest.
-#[derive(Default)]
-struct System {
-    lasting: String,
-    rest: String,
-}
-
-impl System {
-    fn push(&mut self, message: &ChatMessage, lasting_parts: usize) {
-        if !(self.lasting.is_empty() && self.rest.is_empty()) {
-            self.rest.push_str("\n\n");
+impl Body<'_> {
+    fn put_tools<M: SerializeMap>(&self, fields: &mut Fields<'_, M>) -> std::result::Result<(), M::Error> {
+        let mut tools: Vec<WireTool<'_>> =
+            self.request.tools.iter().filter_map(|tool| WireTool::of(self.profile, tool)).collect();
+        if tools.is_empty() {
+            return Ok(());
         }
-        for (at, text) in message.parts.iter().map(Part::as_text).enumerate() {
-            let to = if at < lasting_parts { &mut self.lasting } else { &mut self.rest };
-            to.push_str(text.unwrap_or_default());
+        if let (true, Some(last)) = (self.hints.tools, tools.last_mut()) {
+            last.mark.get_or_insert(SHORTEST);
         }
-    }
-
-    fn blocks(&self) -> Vec<WireBlock<'_>> {
-        let lasting = WireBlock::Text { text: &self.lasting, cache_control: Some(EPHEMERAL) };
-        let rest = (!self.rest.is_empty()).then_some(WireBlock::Text { text: &self.rest, cache_control: None });
-        std::iter::once(lasting).chain(rest).collect()
-    }
-}
-
-fn mark_conversation(turns: &mut [WireTurn<'_>]) {
-    for turn in turns.iter_mut().rev().filter(|turn| turn.role == "user").take(TURNS_MARKED) {
-        if let Some(mark) = turn.content.last_mut().and_then(WireBlock::cache_control) {
-            *mark = Some(EPHEMERAL);
-        }
+        fields.put("tools", &tools)?;
+        fields.put_some("tool_choice", tool_choice(&self.request.options).as_ref())
     }
 }
 
 /// A budget is the way of the older models, an effort that of the newer ones.
 fn thinking(reasoning: &Reasoning) -> Option<Value> {
-    match (reasoning.budget_tokens, &reasoning.effort) {
-        (Some(budget), _) => Some(json!({"type": "enabled", "budget_tokens": budget.max(BUDGET_MIN)})),
-        (None, Some(_)) => Some(json!({"type": "adaptive"})),
-        (None, None) => None,
+    let mut thinking = match (reasoning.switch, reasoning.budget_tokens, &reasoning.effort) {
+        (Some(ThinkingSwitch::Disabled), ..) => json!({"type": "disabled"}),
+        (Some(ThinkingSwitch::Enabled), Some(budget), _) => json!({"type": "enabled", "budget_tokens": budget}),
+        (Some(ThinkingSwitch::Enabled), None, _) => json!({"type": "enabled"}),
+        (None, Some(budget), _) => json!({"type": "enabled", "budget_tokens": budget.max(BUDGET_MIN)}),
+        (Some(ThinkingSwitch::Adaptive), ..) | (None, None, Some(_)) => json!({"type": "adaptive"}),
+        (None, None, None) => return None,
+    };
+    if let (Some(word), Some(fields)) = (&reasoning.summary, thinking.as_object_mut()) {
+        fields.insert("display".to_owned(), json!(word));
     }
+    Some(thinking)
 }
 
 fn output_config(reasoning: Option<&Reasoning>, format: Option<&ResponseFormat>) -> Map<String, Value> {
@@ -177,171 +129,78 @@ fn output_config(reasoning: Option<&Reasoning>, format: Option<&ResponseFormat>)
     output
 }
 
-fn tool_choice(choice: &ToolChoice) -> Option<Value> {
-    match choice {
-        ToolChoice::Auto => None,
-        ToolChoice::None => Some(json!({"type": "none"})),
-        ToolChoice::Required => Some(json!({"type": "any"})),
-        ToolChoice::Among { .. } => None,
-        ToolChoice::Tool(name) => Some(json!({"type": "tool", "name": name})),
+fn tool_choice(options: &GenerateOptions) -> Option<Value> {
+    let one_call = options.parallel_tool_calls == Some(false);
+    let mut choice = match &options.tool_choice {
+        ToolChoice::None => return Some(json!({"type": "none"})),
+        ToolChoice::Auto | ToolChoice::Among { required: false, .. } if !one_call => return None,
+        ToolChoice::Auto | ToolChoice::Among { required: false, .. } => json!({"type": "auto"}),
+        ToolChoice::Required | ToolChoice::Among { required: true, .. } => json!({"type": "any"}),
+        ToolChoice::Tool(name) => json!({"type": "tool", "name": name}),
+    };
+    if let (true, Some(fields)) = (one_call, choice.as_object_mut()) {
+        fields.insert("disable_parallel_tool_use".to_owned(), json!(true));
     }
+    Some(choice)
 }
 
-#[derive(serde::Serialize)]
-struct WireTurn<'a> {
-    role: &'static str,
-    content: Vec<WireBlock<'a>>,
-}
-
-#[derive(serde::Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum WireBlock<'a> {
-    Text {
-        text: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
-    },
-    Image {
-        source: WireSource<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
-    },
-    Document {
-        source: WireSource<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        title: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
-    },
-    Thinking {
-        thinking: &'a str,
-        signature: &'a str,
-    },
-    RedactedThinking {
-        data: &'a str,
-    },
-    ToolUse {
-        id: Cow<'a, str>,
-        name: &'a str,
-        input: Box<RawValue>,
-    },
-    ToolResult {
-        tool_use_id: Cow<'a, str>,
-        content: Vec<WireBlock<'a>>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        is_error: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
-    },
-}
-
-impl WireBlock<'_> {
-    /// Returns where a block takes its mark; thinking and calls of tools are never the end of a user's turn.
-    fn cache_control(&mut self) -> Option<&mut Option<CacheControl>> {
-        match self {
-            WireBlock::Text { cache_control, .. }
-            | WireBlock::Image { cache_control, .. }
-            | WireBlock::Document { cache_control, .. }
-            | WireBlock::ToolResult { cache_control, .. } => Some(cache_control),
-            WireBlock::Thinking { .. } | WireBlock::RedactedThinking { .. } | WireBlock::ToolUse { .. } => None,
-        }
-    }
-}
-
-#[derive(serde::Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum WireSource<'a> {
-    Base64 { media_type: &'a str, data: &'a str },
-    Url { url: &'a str },
-    File { file_id: &'a str },
-    Text { media_type: &'a str, data: &'a str },
-}
-
-#[derive(serde::Serialize)]
+/// A tool that is offered.
 struct WireTool<'a> {
-    name: &'a str,
-    description: &'a str,
-    input_schema: &'a Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
+    profile: &'a Profile,
+    tool: &'a ToolDefinition,
+    mark: Option<CacheMark>,
 }
 
 impl<'a> WireTool<'a> {
-    fn of(tool: &'a ToolDefinition) -> Self {
-        Self { name: &tool.name, description: &tool.description, input_schema: &tool.input_schema, cache_control: None }
+    /// Returns the tool, unless it runs at another vendor.
+    fn of(profile: &'a Profile, tool: &'a ToolDefinition) -> Option<Self> {
+        let notes = tool.notes.as_deref();
+        let is_foreign = notes.is_some_and(|notes| notes.kind.is_some() && notes.family != profile.name);
+        let mark = notes.and_then(|notes| notes.cache.clone()).filter(|_| profile.prompt_cache);
+        (!is_foreign).then_some(Self { profile, tool, mark })
     }
 }
 
-fn blocks<'a>(profile: &Profile, message: &'a ChatMessage) -> Result<Vec<WireBlock<'a>>> {
-    message.parts.iter().filter_map(|part| block(profile, part).transpose()).collect()
-}
-
-/// Returns the block of a part; `None` for what must not be sent: empty text, and thinking of another family.
-fn block<'a>(profile: &Profile, part: &'a Part) -> Result<Option<WireBlock<'a>>> {
-    let refused = |what: &str| Err(Error::unsupported(format!("{} takes no {what}", profile.name)));
-    Ok(match part {
-        Part::Text { text, .. } => (!text.is_empty()).then_some(WireBlock::Text { text, cache_control: None }),
-        Part::Image(media) => Some(WireBlock::Image { source: source(media, "image/png"), cache_control: None }),
-        Part::File(media) => Some(WireBlock::Document {
-            source: source(media, "application/pdf"),
-            title: media.name.as_deref(),
-            cache_control: None,
-        }),
-        Part::Audio(_) => return refused("sound"),
-        Part::Video(_) => return refused("video"),
-        Part::Thinking(thinking) if thinking.family == profile.name => match &thinking.signature {
-            Some(data) if thinking.redacted => Some(WireBlock::RedactedThinking { data }),
-            Some(signature) => Some(WireBlock::Thinking { thinking: &thinking.text, signature }),
-            // The vendor refuses thinking it did not sign.
-            None => None,
-        },
-        Part::Thinking(_) => None,
-        Part::ToolCall(call) => {
-            let input = RawValue::from_string(arguments_object(&call.arguments).into_owned())
-                .map_err(|error| Error::internal("the arguments are no JSON").with_source(error))?;
-            Some(WireBlock::ToolUse { id: call_id(&call.id), name: &call.name, input })
+impl Serialize for WireTool<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let notes = self.tool.notes.as_deref();
+        let mut map = serializer.serialize_map(None)?;
+        match notes.and_then(|notes| notes.kind.as_ref()) {
+            Some(kind) => {
+                map.serialize_entry("type", kind)?;
+                if !self.tool.name.is_empty() {
+                    map.serialize_entry("name", &self.tool.name)?;
+                }
+            }
+            None => {
+                map.serialize_entry("name", &self.tool.name)?;
+                map.serialize_entry("description", &self.tool.description)?;
+                map.serialize_entry("input_schema", &self.tool.input_schema)?;
+            }
         }
-        Part::ToolResult(result) => Some(tool_result(profile, result)?),
-        _ => return refused("part of that sort"),
-    })
-}
-
-fn tool_result<'a>(profile: &Profile, result: &'a ToolResult) -> Result<WireBlock<'a>> {
-    let content: Result<Vec<_>> = result.parts.iter().filter_map(|part| block(profile, part).transpose()).collect();
-    Ok(WireBlock::ToolResult {
-        tool_use_id: call_id(&result.call_id),
-        content: content?,
-        is_error: result.is_error(),
-        cache_control: None,
-    })
-}
-
-fn source<'a>(media: &'a Media, default_mime: &'a str) -> WireSource<'a> {
-    match &media.source {
-        MediaSource::Url(url) => WireSource::Url { url },
-        MediaSource::Id(file_id) => WireSource::File { file_id },
-        MediaSource::Text(data) => WireSource::Text { media_type: "text/plain", data },
-        MediaSource::Base64(data) => {
-            WireSource::Base64 { media_type: if media.mime.is_empty() { default_mime } else { &media.mime }, data }
+        if let Some(notes) = notes {
+            if let Some(strict) = notes.strict {
+                map.serialize_entry("strict", &strict)?;
+            }
+            if let Some(eager) = notes.eager {
+                map.serialize_entry("eager_input_streaming", &eager)?;
+            }
         }
+        if let Some(mark) = &self.mark {
+            map.serialize_entry("cache_control", &wire_cache_control(mark))?;
+        }
+        for (name, value) in notes.and_then(|notes| notes.extra_of(self.profile.name)).into_iter().flatten() {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
     }
-}
-
-/// Returns an id in the alphabet the vendor takes; calls of other vendors come with other ids.
-fn call_id(id: &str) -> Cow<'_, str> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !id.is_empty() && id.chars().all(fits) {
-        return Cow::Borrowed(id);
-    }
-    let id: String = id.chars().map(|c| if fits(c) { c } else { '_' }).collect();
-    Cow::Owned(format!("call_{id}"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use beluga_core::GenerateOptions;
+    use beluga_core::{ChatMessage, Part, Role, ToolResult};
 
     use super::*;
     use crate::llm::profiles::{ANTHROPIC, OPENAI};

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use beluga_core::{Error, FinishReason, ModelChunk, PartNotes, Result, ToolCall};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::wire::{Kept, Rest};
@@ -50,9 +49,7 @@ impl Draft {
         let mut notes = PartNotes::of(family);
         let mut kept = self.kept;
         notes.extra = kept.finish();
-        if let Some(kind) = self.kind {
-            notes.extra.insert("type".to_owned(), Value::String(kind));
-        }
+        notes.word = self.kind;
         call.notes = notes.boxed();
         call
     }

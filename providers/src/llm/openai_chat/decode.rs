@@ -58,7 +58,7 @@ impl ChatDecoder {
     }
 
     /// Takes a chunk of a stream, or a whole answer: they differ in one field's name.
-    fn take(&mut self, text: &str, out: &mut VecDeque<ModelChunk>) -> Result<()> {
+    fn take(&mut self, text: &str, is_whole: bool, out: &mut VecDeque<ModelChunk>) -> Result<()> {
         let chunk: WireChunk<'_> = serde_json::from_str(text).map_err(|error| fault::garbage(&error))?;
         let is_error = filled(chunk.object.as_ref()) == Some("error");
         if let Some(error) = chunk.error.map(RawValue::get).or(is_error.then_some(text)) {
@@ -83,8 +83,8 @@ impl ChatDecoder {
         });
         for choice in chunk.choices.into_iter().flatten() {
             match choice.index.unwrap_or(0) {
-                0 => self.first.take(&choice, out)?,
-                index => self.other(index)?.take(&choice)?,
+                0 => self.first.take(&choice, is_whole, out)?,
+                index => self.other(index)?.take(&choice, is_whole)?,
             }
         }
         if let Some(usage) = chunk.usage.or(groq.flatten().and_then(|groq| groq.usage)) {
@@ -157,8 +157,8 @@ struct WireGroq<'a> {
 }
 
 impl Other {
-    fn take(&mut self, choice: &WireChoice<'_>) -> Result<()> {
-        self.lane.take(choice, &mut self.chunks)?;
+    fn take(&mut self, choice: &WireChoice<'_>, is_whole: bool) -> Result<()> {
+        self.lane.take(choice, is_whole, &mut self.chunks)?;
         self.chunks.drain(..).for_each(|chunk| self.draft.push(chunk));
         Ok(())
     }
@@ -186,7 +186,7 @@ impl Decode for ChatDecoder {
             return Ok(());
         }
         if data != DONE {
-            return self.take(data, out);
+            return self.take(data, false, out);
         }
         // Some servers never name a reason; their explicit end is one.
         if self.first.has_reason() || self.has_started { self.finish(out) } else { Err(fault::half()) }
@@ -195,7 +195,7 @@ impl Decode for ChatDecoder {
     fn whole(&mut self, body: &[u8], out: &mut VecDeque<ModelChunk>) -> Result<()> {
         let text = std::str::from_utf8(body).map_err(|_| fault::nonsense("the body is not UTF-8"))?;
         let before = out.len();
-        self.take(text, out)?;
+        self.take(text, true, out)?;
         if !self.first.has_reason() && out.len() <= before + 1 {
             return Err(fault::nonsense("an answer without a choice"));
         }

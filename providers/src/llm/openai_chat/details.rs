@@ -2,13 +2,19 @@
 //! 2026-11). They return as they came, in order.
 
 use beluga_core::{Extra, PartNotes, Thinking};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::json::{Text, filled};
 use super::body::WireDetail;
 
 /// The sort of a piece whose text is withheld.
-pub(super) const ENCRYPTED: &str = "reasoning.encrypted";
+const ENCRYPTED: &str = "reasoning.encrypted";
+
+/// The sort of a piece that is a summary.
+const SUMMARY: &str = "reasoning.summary";
+
+/// How the sorts of all pieces begin.
+const PREFIX: &str = "reasoning.";
 
 /// The pieces seen and not yet handed on.
 #[derive(Debug, Default)]
@@ -67,16 +73,55 @@ impl Details {
 
 impl Detail {
     fn into_thinking(self, family: &str) -> Thinking {
-        let mut notes = PartNotes { id: self.id, extra: self.extra, ..PartNotes::of(family) };
-        notes.extra.insert("type".to_owned(), Value::String(self.kind.clone()));
-        if let Some(index) = self.index {
-            notes.extra.insert("index".to_owned(), json!(index));
+        let (redacted, is_summary) = (self.kind == ENCRYPTED, self.kind == SUMMARY);
+        let (id, index, word, extra) = (self.id, self.index, Some(self.kind), self.extra);
+        let notes = PartNotes { id, index, word, extra, ..PartNotes::of(family) };
+        let thinking = Thinking::new(self.text, family);
+        Thinking { signature: self.signature, redacted, is_summary, notes: notes.boxed(), ..thinking }
+    }
+}
+
+/// Writes a detail as it was read; `None` if the thinking is none.
+pub(super) fn wire_detail(thinking: &Thinking) -> Option<Map<String, Value>> {
+    let notes = thinking.notes.as_ref()?;
+    let kind = notes.word.as_deref().filter(|word| word.starts_with(PREFIX))?;
+    let mut wire = notes.extra.clone();
+    wire.insert("type".to_owned(), json!(kind));
+    if !thinking.text.is_empty() {
+        let field = if thinking.is_summary { "summary" } else { "text" };
+        wire.insert(field.to_owned(), json!(thinking.text));
+    }
+    if let Some(signature) = &thinking.signature {
+        let field = if thinking.redacted { "data" } else { "signature" };
+        wire.insert(field.to_owned(), json!(signature));
+    }
+    if let Some(id) = &notes.id {
+        wire.insert("id".to_owned(), json!(id));
+    }
+    if let Some(index) = notes.index {
+        wire.insert("index".to_owned(), json!(index));
+    }
+    Some(wire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_written_as_it_was_read() {
+        for wire in [
+            json!({"type": "reasoning.text", "text": "a", "signature": "s", "format": "anthropic-claude-v1", "index": 0}),
+            json!({"type": "reasoning.summary", "summary": "a", "format": "openai-responses-v1", "id": "rs_1"}),
+            json!({"type": "reasoning.encrypted", "data": "x"}),
+            json!({"type": "reasoning.of_tomorrow", "text": "x", "index": 3}),
+        ] {
+            let mut details = Details::default();
+            let text = wire.to_string();
+            details.push(&serde_json::from_str(&text).unwrap());
+            let thinking: Vec<Thinking> = details.finish("openrouter").collect();
+            assert_eq!(Value::Object(wire_detail(&thinking[0]).unwrap()), wire);
         }
-        Thinking {
-            signature: self.signature,
-            redacted: self.kind == ENCRYPTED,
-            notes: notes.boxed(),
-            ..Thinking::new(self.text, family)
-        }
+        assert!(wire_detail(&Thinking::new("a", "openrouter")).is_none());
     }
 }

@@ -18,7 +18,7 @@ use super::citation::citation;
 use super::details::Details;
 
 /// What says nothing, in a choice and in what it says: padding against eavesdroppers, and text that repeats the content.
-pub(super) const NOISE: [&str; 4] = ["obfuscation", "padding", "token_id", "text"];
+pub(super) const NOISE: [&str; 5] = ["obfuscation", "p", "padding", "token_id", "text"];
 
 /// One answer in the making.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub(super) struct Lane {
     reason: Option<String>,
     /// Log probabilities of every token, by what they are of.
     logprobs: Map<String, Value>,
+    /// What is told of words that are not spoken.
+    of_audio: Kept,
     of_choice: Kept,
     of_message: Kept,
 }
@@ -57,8 +59,16 @@ impl Lane {
     }
 
     /// Takes what one event says of this answer.
-    pub(super) fn take(&mut self, choice: &WireChoice<'_>, out: &mut VecDeque<ModelChunk>) -> Result<()> {
-        if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref()) {
+    pub(super) fn take(
+        &mut self,
+        choice: &WireChoice<'_>,
+        is_whole: bool,
+        out: &mut VecDeque<ModelChunk>,
+    ) -> Result<()> {
+        // Perplexity has both in every answer: the message is all that was said so far, the delta what is new.
+        let (first, second) = (choice.delta.as_ref(), choice.message.as_ref());
+        let (first, second) = if is_whole { (second, first) } else { (first, second) };
+        if let Some(delta) = first.or(second) {
             self.said(delta, out)?;
         }
         if let Some(logprobs) = choice.logprobs {
@@ -175,6 +185,10 @@ impl Lane {
         let text = |text: &Option<Text<'_>>| filled(text.as_ref()).map(str::to_owned);
         let (id, data, transcript) = (text(&audio.id), text(&audio.data), text(&audio.transcript));
         if id.is_none() && data.is_none() && transcript.is_none() {
+            // Some servers always write the object.
+            for (name, value) in audio.rest.iter() {
+                self.of_audio.put(name, value.get());
+            }
             return;
         }
         let family = self.family;
@@ -243,7 +257,9 @@ impl Lane {
             of_choice.insert("logprobs".to_owned(), Value::Object(logprobs));
         }
         let mut extra = Map::new();
-        for (name, fields) in [("choice", of_choice), ("message", self.of_message.finish())] {
+        for (name, fields) in
+            [("choice", of_choice), ("message", self.of_message.finish()), ("audio", self.of_audio.finish())]
+        {
             if !fields.is_empty() {
                 extra.insert(name.to_owned(), Value::Object(fields));
             }
