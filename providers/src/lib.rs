@@ -10,5 +10,6 @@ pub mod http;
 pub mod llm;
 pub mod memory;
 pub mod offline;
+pub mod price;
 pub mod sqlite;
 pub mod tool;

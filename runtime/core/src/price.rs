@@ -124,11 +124,16 @@ impl PriceTable {
 /// The family of every model.
 const ANY: &str = "*";
 
+/// The fewest digits of a date or a version: `-001` is one, the `-5` of a newer model is none.
+const VERSION_DIGITS_MIN: usize = 3;
+
 /// Returns whether a model id is a family, or a dated member of it.
 fn is_of_family(model: &str, family: &str) -> bool {
     let Some(rest) = model.strip_prefix(family) else { return false };
     let Some(version) = rest.strip_prefix(['-', '@', ':']) else { return rest.is_empty() };
-    version == "latest" || (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+    let digits = version.bytes().filter(u8::is_ascii_digit).count();
+    let is_date = version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && digits >= VERSION_DIGITS_MIN;
+    version == "latest" || is_date
 }
 
 #[cfg(test)]
@@ -166,6 +171,8 @@ mod tests {
             ("gpt-5.4", false),
             ("gpt-50", false),
             ("gpt-5-", false),
+            ("gpt-5-1", false),
+            ("gpt-5-001", true),
             ("gpt", false),
         ] {
             assert_eq!(is_of_family(model, "gpt-5"), is_member, "{model}");
