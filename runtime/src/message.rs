@@ -61,7 +61,7 @@ impl Lane {
 ///
 /// The attribute takes `name` (required, stable, lower case with dots), `version` (1), `reply` (`()`), `lane`
 /// (`"normal"`) and `keep` (the dead letter of a message that panicked holds its `Debug` text); and for messages that travel
-/// to other nodes ([`wire`](crate::wire)) `codec` (`"cbor"`), `upgrade_from` and `schema`.
+/// to other nodes ([`wire`](crate::wire)) `codec` (`"cbor"`), `upgrade_from`, `downgrade` and `schema`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message with a reply",
     label = "not a message",
@@ -96,6 +96,12 @@ pub trait Message: Send + 'static {
         Self: Sized,
     {
         let _ = (codec, payload);
+        None
+    }
+
+    /// Writes the message as the version before this one, for a node that knows no other; `None` if it cannot be.
+    fn downgrade(&self, codec: Codec) -> Option<Result<Vec<u8>>> {
+        let _ = codec;
         None
     }
 
@@ -153,6 +159,12 @@ pub trait StreamMessage: Send + 'static {
         Self: Sized,
     {
         let _ = (codec, payload);
+        None
+    }
+
+    /// Writes the message as the version before this one, for a node that knows no other; `None` if it cannot be.
+    fn downgrade(&self, codec: Codec) -> Option<Result<Vec<u8>>> {
+        let _ = codec;
         None
     }
 

@@ -21,8 +21,9 @@ mod tool;
 /// a message that panicked holds its `Debug` text).
 ///
 /// For messages that travel to other nodes: `codec = "cbor" | "json" | "b2"` (default `cbor`; `b2` needs a golden test),
-/// `upgrade_from = Type` (the version before this one: it derives `serde::Deserialize`, and this one is `From` it), `schema`
-/// (message and answer derive `schemars::JsonSchema`, and clients are shown the schemas).
+/// `upgrade_from = Type` (the version before this one: it derives `serde::Deserialize`, and this one is `From` it),
+/// `downgrade` (a node that knows the version before only is spoken to in it: it derives `serde::Serialize` and is `From` a
+/// reference to this one), `schema` (message and answer derive `schemars::JsonSchema`, and clients are shown the schemas).
 #[proc_macro_derive(Message, attributes(message))]
 pub fn message(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     message::expand(input.into()).unwrap_or_else(|error| error.into_compile_error()).into()

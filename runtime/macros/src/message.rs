@@ -5,7 +5,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{DeriveInput, Error, Ident, LitInt, LitStr, Result, Type, parse2, spanned::Spanned};
 
-const KNOWN: &str = "known are: name, version, reply, stream, lane, keep, codec, upgrade_from, schema";
+const KNOWN: &str = "known are: name, version, reply, stream, lane, keep, codec, upgrade_from, downgrade, schema";
 
 /// What `#[message(…)]` says.
 #[derive(Default)]
@@ -18,6 +18,7 @@ struct Settings {
     keep: bool,
     codec: Option<LitStr>,
     upgrade_from: Option<Type>,
+    downgrade: bool,
     schema: bool,
 }
 
@@ -78,6 +79,7 @@ impl Settings {
                     "keep" => settings.keep = true,
                     "codec" => settings.codec = Some(meta.value()?.parse()?),
                     "upgrade_from" => settings.upgrade_from = Some(meta.value()?.parse()?),
+                    "downgrade" => settings.downgrade = true,
                     "schema" => settings.schema = true,
                     _ => return Err(meta.error(KNOWN)),
                 }
@@ -109,6 +111,21 @@ impl Settings {
                 })
             }
         };
+        let downgrade = match (&self.upgrade_from, self.downgrade) {
+            (_, false) => None,
+            (Some(old), true) => Some(quote! {
+                fn downgrade(
+                    &self,
+                    codec: #runtime::wire::Codec,
+                ) -> ::core::option::Option<#runtime::wire::Result<::std::vec::Vec<u8>>> {
+                    ::core::option::Option::Some(#runtime::wire::downgraded::<Self, #old>(codec, self))
+                }
+            }),
+            (None, true) => {
+                let lacking = "`downgrade` writes what `upgrade_from` names: it needs both";
+                return Err(Error::new(Span::call_site(), lacking));
+            }
+        };
         let schema = self.schema.then(|| {
             quote! {
                 fn schema() -> ::core::option::Option<#runtime::wire::MessageSchema> {
@@ -116,7 +133,7 @@ impl Settings {
                 }
             }
         });
-        Ok(quote!(#codec #upgrade #schema))
+        Ok(quote!(#codec #upgrade #downgrade #schema))
     }
 
     fn codec_ident(&self) -> Result<Option<Ident>> {
@@ -238,6 +255,13 @@ mod tests {
                 struct Add;
             ))
             .contains("version = 2")
+        );
+        assert!(
+            refused(quote!(
+                #[message(name = "a.b", version = 2, downgrade)]
+                struct Add;
+            ))
+            .contains("needs both")
         );
     }
 

@@ -80,6 +80,9 @@ where
     })
 }
 
+/// The key under which a refusal says which version it would have understood.
+pub(super) const NEWEST: &str = "newest";
+
 /// The most items a reader elsewhere can let a producer be ahead.
 const CREDIT_MAX: usize = 4096;
 
@@ -107,7 +110,7 @@ fn read<M: DeserializeOwned>(
 
 #[cold]
 fn other_version(oldest: u16, newest: u16) -> Error {
-    Error::unsupported("the version of the message is not known here").with("oldest", oldest).with("newest", newest)
+    Error::unsupported("the version of the message is not known here").with("oldest", oldest).with(NEWEST, newest)
 }
 
 /// Decodes the version before, and converts it. What the derive macro expands to.
@@ -116,6 +119,14 @@ fn other_version(oldest: u16, newest: u16) -> Error {
 /// `decode`.
 pub fn upgraded<Old: DeserializeOwned, New: From<Old>>(codec: Codec, payload: &[u8]) -> Result<New> {
     codec.decode::<Old>(payload).map(New::from)
+}
+
+/// Writes a message as the version before. What the derive macro expands to.
+///
+/// # Errors
+/// As [`Codec::encode`].
+pub fn downgraded<'m, New, Old: Serialize + From<&'m New>>(codec: Codec, message: &'m New) -> Result<Vec<u8>> {
+    codec.encode(&Old::from(message))
 }
 
 fn write<T: Serialize>(codec: Codec, answer: &T, message: &'static str) -> Result<Bytes> {

@@ -10,7 +10,9 @@
 //!   [`System::remote`](crate::System::remote) makes a [`Ref`](crate::Ref) of it.
 //!
 //! **Versions.** A message of another version than its receiver knows is refused as `unsupported`, which says that nothing
-//! was executed; with `upgrade_from` the version before is understood too. Within a version a field may be added if it has a
+//! was executed. With `upgrade_from` the version before is understood too, and with `downgrade` a receiver that knows no
+//! other is spoken to in it: so nodes of two adjacent versions work together while one after the other is upgraded. The
+//! answer keeps its type, so what is added to it has a default. Within a version a field may be added if it has a
 //! default and the codec describes itself. JSON is always understood, CBOR too, b2 only by messages that are written in it.
 //!
 //! **Not here**: sockets, retries, who owns which key, and who may call what.
@@ -82,4 +84,4 @@ pub use schema::MessageSchema;
 #[doc(hidden)]
 pub use beluga_core::Result;
 #[doc(hidden)]
-pub use inbound::upgraded;
+pub use inbound::{downgraded, upgraded};

@@ -1,11 +1,12 @@
 //! From one message to bytes, and from the bytes of its answer to whoever waits: one function per message.
 
-use beluga_core::{BoxFuture, CallContext, Error, Result};
+use beluga_core::{BoxFuture, BoxStream, CallContext, Code, Error, Result};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::inbound::NEWEST;
 use super::remote::Remote;
 use super::{Codec, Manner, WireCall};
 use crate::batch::open_batch;
@@ -27,19 +28,16 @@ where
 {
     let draft = Draft::of(remote, &envelope);
     let style = Style { name: M::NAME, version: M::VERSION, codec: M::CODEC };
+    let carry = |message: &M, manner| draft.carry(remote, message, manner, style, message.downgrade(M::CODEC));
     if let Some((message, reply)) = open_call::<M>(&mut *envelope) {
         let answers = reply.into_answers();
         if answers.are_to_nobody() {
-            let told = draft.write(remote, &message, Manner::Tell, style).map(|call| remote.egress().call(call));
-            return Box::pin(async move { told?.await.map(drop) });
+            let told = carry(&message, Manner::Tell);
+            return Box::pin(async move { told.await.map(drop) });
         }
-        let asked = draft.write(remote, &message, Manner::Ask, style).map(|call| remote.egress().call(call));
+        let asked = carry(&message, Manner::Ask);
         return Box::pin(async move {
-            let outcome = match asked {
-                Ok(asked) => asked.await.and_then(|reply| read::<M::Reply>(M::CODEC, &reply, M::NAME)),
-                Err(error) => Err(error),
-            };
-            answers.put(outcome);
+            answers.put(asked.await.and_then(|reply| read::<M::Reply>(M::CODEC, &reply, M::NAME)));
             Ok(())
         });
     }
@@ -47,17 +45,17 @@ where
     // Each takes its place in the order now.
     let mut told = Vec::new();
     while let Some(message) = batch.next() {
-        told.push(draft.write(remote, &message, Manner::Tell, style).map(|call| remote.egress().call(call)));
+        told.push(carry(&message, Manner::Tell));
     }
     Box::pin(async move {
         for told in told {
-            told?.await?;
+            told.await?;
         }
         Ok(())
     })
 }
 
-/// Sends a told message without waiting.
+/// Sends a told message without waiting, in this version: nobody hears that its receiver is older.
 pub(super) fn try_send<M: Message + Serialize>(remote: &Remote, mut envelope: Envelope) -> Result<()> {
     let draft = Draft::of(remote, &envelope);
     let style = Style { name: M::NAME, version: M::VERSION, codec: M::CODEC };
@@ -83,9 +81,9 @@ where
     let style = Style { name: M::NAME, version: M::VERSION, codec: M::CODEC };
     let Some((message, sink)) = open_stream::<M>(&mut *envelope) else { return mistaken() };
     let credit = u32::try_from(sink.credit()).unwrap_or(u32::MAX).max(1);
-    match draft.write(remote, &message, Manner::Stream { credit }, style) {
-        Ok(call) => {
-            let items = remote.egress().stream(call).map(|item| read::<M::Item>(M::CODEC, &item?, M::NAME));
+    match draft.stream(remote, &message, Manner::Stream { credit }, style, message.downgrade(M::CODEC)) {
+        Ok(items) => {
+            let items = items.map(|item| read::<M::Item>(M::CODEC, &item?, M::NAME));
             // It ends with the stream, with its reader, or with its call.
             drop(task::spawn("remote-stream", async move { drop(sink.send_all(items).await) }));
         }
@@ -129,6 +127,70 @@ impl Draft {
             sender: self.sender,
         })
     }
+}
+
+impl Draft {
+    /// Carries a message, and again in the version before if its receiver knows no other.
+    fn carry<M: Serialize>(
+        &self,
+        remote: &Remote,
+        message: &M,
+        manner: Manner,
+        style: Style,
+        older: Option<Result<Vec<u8>>>,
+    ) -> BoxFuture<'static, Result<Bytes>> {
+        let call = match self.write(remote, message, manner, style) {
+            Ok(call) => call,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        let Some(older) = older else { return remote.egress().call(call) };
+        let (egress, again) = (remote.egress_handle(), again(&call, older));
+        let sent = egress.call(call);
+        Box::pin(async move {
+            match (sent.await, again) {
+                (Err(error), Ok(again)) if is_older(&error, &again) => egress.call(again).await,
+                (outcome, _) => outcome,
+            }
+        })
+    }
+
+    /// Opens a stream, and again in the version before if its receiver knows no other.
+    fn stream<M: Serialize>(
+        &self,
+        remote: &Remote,
+        message: &M,
+        manner: Manner,
+        style: Style,
+        older: Option<Result<Vec<u8>>>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let call = self.write(remote, message, manner, style)?;
+        let Some(older) = older else { return Ok(remote.egress().stream(call)) };
+        let (egress, again) = (remote.egress_handle(), again(&call, older));
+        let mut items = egress.stream(call);
+        let opened = async move {
+            let first = items.next().await;
+            match (first, again) {
+                (Some(Err(error)), Ok(again)) if is_older(&error, &again) => egress.stream(again),
+                (first, _) => stream::iter(first).chain(items).boxed(),
+            }
+        };
+        Ok(stream::once(opened).flatten().boxed())
+    }
+}
+
+/// Makes the same call in the version before.
+fn again(call: &WireCall, older: Result<Vec<u8>>) -> Result<WireCall> {
+    older.map(|payload| WireCall {
+        version: call.version.saturating_sub(1),
+        payload: Bytes::from(payload),
+        ..call.clone()
+    })
+}
+
+/// Returns whether a call was refused because its receiver knows the version before only. Then nothing was executed.
+fn is_older(error: &Error, again: &WireCall) -> bool {
+    let newest = error.get(NEWEST).and_then(|newest| newest.parse().ok());
+    error.code() == Code::Unsupported && error.get("message") == Some(&*again.message) && newest == Some(again.version)
 }
 
 /// How a message is written.

@@ -199,8 +199,9 @@ impl System {
     /// Makes a reference to an actor that is, or may be, on another node. It works as any other one: tell, ask, stream, forward;
     /// dropping an ask or a stream cancels the call there, deadline and context go along.
     ///
-    /// What is different: a lost connection may leave the outcome unknown (`unknown_outcome`), a producer may be ahead by twice
-    /// the stream's window, once on each side, and the messages of a batch arrive in order but not together.
+    /// What is different: a lost connection may leave the outcome unknown (`unknown_outcome`); a tell that is dropped before it
+    /// is ready may have been sent; a producer may be ahead by twice the stream's window, once on each side; and the messages
+    /// of a batch arrive in order but not together.
     ///
     /// Where the target is served here ([`Egress::is_here`]) a message goes to its actor as it is.
     #[must_use]

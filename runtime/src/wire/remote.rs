@@ -52,6 +52,10 @@ impl Remote {
         &*self.egress
     }
 
+    pub(super) fn egress_handle(&self) -> Arc<dyn Egress> {
+        Arc::clone(&self.egress)
+    }
+
     pub(super) fn target(&self) -> Arc<Target> {
         Arc::clone(&self.target)
     }

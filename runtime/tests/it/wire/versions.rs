@@ -1,8 +1,10 @@
 //! Messages of this version and of the one before.
 
 use beluga_core::{Code, Result};
+use beluga_runtime::wire::frame::Frame;
 use beluga_runtime::wire::{Codec, Manner, WireCall};
-use beluga_runtime::{Actor, Cx, Handler, Message, protocol, testkit};
+use beluga_runtime::{Actor, Cx, Handler, Message, Sink, StreamHandler, protocol, testkit};
+use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::actors::*;
@@ -19,11 +21,40 @@ mod before {
         pub title: String,
     }
 
-    protocol!(pub(super) BookProtocol: Order);
+    /// Names the titles one by one.
+    #[derive(Debug, Message, Serialize, Deserialize)]
+    #[message(name = "book.browse", version = 1, stream = String)]
+    pub(super) struct Browse {
+        pub shelf: String,
+    }
+
+    protocol!(pub(super) BookProtocol: Order; stream Browse);
+
+    /// The actor as it was.
+    pub(super) struct Shop;
+
+    impl Actor for Shop {
+        type Protocol = BookProtocol;
+        const KIND: &'static str = "shop";
+    }
+
+    impl Handler<Order> for Shop {
+        async fn handle(&mut self, Order { title }: Order, _cx: &mut Cx<Self>) -> Result<String> {
+            Ok(format!("old {title}"))
+        }
+    }
+
+    impl StreamHandler<Browse> for Shop {
+        async fn handle(&mut self, Browse { shelf }: Browse, sink: Sink<String>, _cx: &mut Cx<Self>) -> Result<()> {
+            sink.send(format!("old {shelf}")).await?;
+            sink.finish();
+            Ok(())
+        }
+    }
 }
 
 /// What the second version knows of the first.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct OrderV1 {
     title: String,
 }
@@ -34,15 +65,44 @@ impl From<OrderV1> for Order {
     }
 }
 
+impl From<&Order> for OrderV1 {
+    fn from(order: &Order) -> Self {
+        Self { title: order.titles.join(" & ") }
+    }
+}
+
 #[derive(Debug, Message, Serialize, Deserialize)]
-#[message(name = "book.order", version = 2, reply = String, upgrade_from = OrderV1)]
+#[message(name = "book.order", version = 2, reply = String, upgrade_from = OrderV1, downgrade)]
 struct Order {
     titles: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_gift: bool,
 }
 
-protocol!(BookProtocol: Order);
+#[derive(Serialize, Deserialize)]
+struct BrowseV1 {
+    shelf: String,
+}
+
+impl From<BrowseV1> for Browse {
+    fn from(BrowseV1 { shelf }: BrowseV1) -> Self {
+        Self { shelves: vec![shelf] }
+    }
+}
+
+impl From<&Browse> for BrowseV1 {
+    fn from(browse: &Browse) -> Self {
+        Self { shelf: browse.shelves.join(" & ") }
+    }
+}
+
+#[derive(Debug, Message, Serialize, Deserialize)]
+#[message(name = "book.browse", version = 2, stream = String, upgrade_from = BrowseV1, downgrade)]
+struct Browse {
+    shelves: Vec<String>,
+}
+
+protocol!(BookProtocol: Order; stream Browse);
 
 struct Shop;
 
@@ -54,6 +114,16 @@ impl Actor for Shop {
 impl Handler<Order> for Shop {
     async fn handle(&mut self, Order { titles, is_gift }: Order, _cx: &mut Cx<Self>) -> Result<String> {
         Ok(format!("{} gift: {is_gift}", titles.join(", ")))
+    }
+}
+
+impl StreamHandler<Browse> for Shop {
+    async fn handle(&mut self, Browse { shelves }: Browse, sink: Sink<String>, _cx: &mut Cx<Self>) -> Result<()> {
+        for shelf in shelves {
+            sink.send(shelf).await?;
+        }
+        sink.finish();
+        Ok(())
     }
 }
 
@@ -101,24 +171,47 @@ fn versions_beyond_both_neighbours_are_refused_with_those_that_are_known() {
 }
 
 #[test]
-fn a_newer_sender_hears_from_an_older_node_that_nothing_was_executed() {
+fn a_node_that_was_not_upgraded_yet_is_spoken_to_in_its_version() {
     testkit::run(1, |near| async move {
-        struct Old;
-        impl Actor for Old {
-            type Protocol = before::BookProtocol;
-            const KIND: &'static str = "shop";
-        }
-        impl Handler<before::Order> for Old {
-            async fn handle(&mut self, _: before::Order, _cx: &mut Cx<Self>) -> Result<String> {
-                Ok(String::new())
-            }
-        }
         let far = testkit::system("far", 2);
-        far.register::<Old>().unwrap();
-        far.spawn("shop", || Old).await.unwrap();
-        let (first, _second) = link(&near, &far);
+        far.register::<before::Shop>().unwrap();
+        far.spawn("shop", || before::Shop).await.unwrap();
+        let (first, second) = link(&near, &far);
         let new = near.remote::<BookProtocol>("shop", named("shop"), first.egress());
-        let error = new.ask(Order { titles: Vec::new(), is_gift: false }).await.unwrap_err();
+        let order = || Order { titles: vec!["A".to_owned(), "B".to_owned()], is_gift: false };
+        assert_eq!(new.ask(order()).await.unwrap(), "old A & B");
+        new.tell(order()).await.unwrap();
+        let browse = Browse { shelves: vec!["x".to_owned(), "y".to_owned()] };
+        let titles: Vec<String> = new.stream(browse).open().try_collect().await.unwrap();
+        assert_eq!(titles, ["old x & y"]);
+        let versions: Vec<u16> = second
+            .seen
+            .lock()
+            .iter()
+            .filter_map(|frame| match frame {
+                Frame::Call(call) => Some(call.version),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(versions, [2, 1, 2, 1, 2, 1]);
+        near.shutdown(GRACE).await.unwrap();
+        far.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_newer_sender_without_an_older_form_hears_that_nothing_was_executed() {
+    #[derive(Debug, Message, Serialize, Deserialize)]
+    #[message(name = "book.order", version = 2, reply = String)]
+    struct Newer;
+    protocol!(NewerProtocol: Newer);
+    testkit::run(1, |near| async move {
+        let far = testkit::system("far", 2);
+        far.register::<before::Shop>().unwrap();
+        far.spawn("shop", || before::Shop).await.unwrap();
+        let (first, _second) = link(&near, &far);
+        let newer = near.remote::<NewerProtocol>("shop", named("shop"), first.egress());
+        let error = newer.ask(Newer).await.unwrap_err();
         assert_eq!((error.code(), error.get("newest")), (Code::Unsupported, Some("1")));
         near.shutdown(GRACE).await.unwrap();
         far.shutdown(GRACE).await.unwrap();
