@@ -104,6 +104,7 @@ fn each_library_stays_in_its_room() {
         ("async_nats", &["transports/src/nats"][..]),
         ("ratatui", &["src/cli/top"][..]),
         ("bincode", &["runtime/src/wire"][..]),
+        ("ciborium", &["runtime/src/wire"][..]),
         ("async_nats", &["transports/src/nats"][..]),
     ] {
         let found = intruders(ALL, word, home);
