@@ -22,8 +22,8 @@ Examples:
   beluga node --nats nats://127.0.0.1:4222
 
 Without a configuration there is one agent, `assistant`. Its model is chosen by the environment:
-ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, GROQ_API_KEY, DEEPSEEK_API_KEY, in this order; with none of
-them a small built-in offline model answers. OPENAI_MODEL names the model behind OPENAI_BASE_URL. Any setting can be overridden: BELUGA__HTTP__ADDR sets http.addr.
+ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, GROQ_API_KEY, DEEPSEEK_API_KEY, GEMINI_API_KEY, in this order; with
+none of them a small built-in offline model answers. OPENAI_MODEL names the model behind OPENAI_BASE_URL. Any setting can be overridden: BELUGA__HTTP__ADDR sets http.addr.
 
 Exit codes: 0 done; 1 the turn or the command failed; 2 usage, configuration, or no node where one is needed.";
 

@@ -14,17 +14,18 @@ pub const DEFAULT_AGENT: &str = "assistant";
 pub const DEFAULT_PROVIDER: &str = "default";
 
 /// The variables that choose a provider, in this order; the first one set decides.
-const CHOICES: [(&str, &str); 5] = [
+const CHOICES: [(&str, &str); 6] = [
     ("ANTHROPIC_API_KEY", "anthropic"),
     ("OPENAI_API_KEY", "openai"),
     ("OPENAI_BASE_URL", "openai-compatible"),
     ("GROQ_API_KEY", "groq"),
     ("DEEPSEEK_API_KEY", "deepseek"),
+    ("GEMINI_API_KEY", "google"),
 ];
 
 /// Returns the provider the environment chooses: `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `OPENAI_BASE_URL` (a
-/// compatible server, no key needed; `OPENAI_MODEL` names its model), `GROQ_API_KEY`, `DEEPSEEK_API_KEY`, in this
-/// order; else the offline model.
+/// compatible server, no key needed; `OPENAI_MODEL` names its model), `GROQ_API_KEY`, `DEEPSEEK_API_KEY`,
+/// `GEMINI_API_KEY`, in this order; else the offline model.
 #[must_use]
 pub fn provider_from_environment(environment: &Environment) -> ProviderSettings {
     let chosen = CHOICES.iter().find(|(variable, _)| environment.get(variable).is_some());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beluga_actors::model::{ModelPolicy, ModelRef, Models};
-use beluga_core::{ChatModel, Error, Host, ModelRegistry, ProviderConfig, ProviderVariables, Result, SecretString};
+use beluga_core::{ChatModel, Error, Host, ModelFactory, ModelRegistry, ProviderConfig, Result, SecretString};
 use beluga_runtime::service::{RateLimitConfig, RetryConfig, TimeoutConfig};
 use beluga_runtime::{Backoff, BreakerConfig};
 
@@ -51,7 +51,7 @@ impl ModelSet {
                 continue;
             }
             let factory = self.registry.get(&settings.kind)?;
-            let provider = provider_config(settings, &factory.variables(), environment);
+            let provider = provider_config(settings, factory.as_ref(), environment);
             let model = factory.build(&provider, Arc::clone(&self.host)).map_err(|error| {
                 Error::config(format!("providers.{name}: {}", error.message()))
                     .with_op("node.models")
@@ -95,17 +95,24 @@ impl ModelSet {
     }
 }
 
-/// Fills a provider's settings from the environment: the key, and the address if the file names none.
+/// Fills a provider's settings from the environment: the key, the address if the file names none, and what else its kind
+/// asks for.
 fn provider_config(
     settings: &ProviderSettings,
-    variables: &ProviderVariables,
+    factory: &dyn ModelFactory,
     environment: &Environment,
 ) -> ProviderConfig {
+    let variables = factory.variables();
     let first = |names: &[&str]| names.iter().find_map(|name| environment.get(name)).map(str::to_owned);
     let key = match &settings.api_key_env {
         Some(variable) => environment.get(variable).map(str::to_owned),
         None => first(variables.api_key),
     };
+    let further = factory
+        .environment()
+        .into_iter()
+        .filter_map(|name| Some((name, SecretString::from(environment.get(name)?.to_owned()))))
+        .collect();
     ProviderConfig {
         kind: settings.kind.clone(),
         model: settings.model.clone(),
@@ -113,6 +120,7 @@ fn provider_config(
         base_url: settings.base_url.clone().or_else(|| first(variables.base_url)),
         timeout: settings.timeout.get(),
         options: settings.options.clone(),
+        environment: further,
     }
 }
 

@@ -19,7 +19,7 @@ pub const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 const ERROR_MAX_BYTES: usize = 64 * 1024;
 
 /// The headers that carry a vendor's id of the exchange.
-const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "request-id"];
+const REQUEST_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-amzn-requestid"];
 
 /// What is known of an answer before its body.
 #[derive(Debug, Clone)]

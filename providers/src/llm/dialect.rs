@@ -7,7 +7,7 @@ use beluga_core::{Error, ModelRequest, Result};
 use super::answer::Decode;
 use super::framing::Framing;
 use super::profile::Profile;
-use super::{anthropic, openai_chat};
+use super::{anthropic, bedrock, gemini, openai_chat};
 
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,17 +17,23 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic's Messages.
     Anthropic,
+    /// Gemini's generateContent, also of Vertex AI.
+    Gemini,
+    /// Bedrock's Converse.
+    Bedrock,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 2] = [Dialect::OpenAiChat, Dialect::Anthropic];
+    pub const ALL: [Dialect; 4] = [Dialect::OpenAiChat, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock];
 
     /// The table: one arm a dialect. Everything else goes through what it returns.
     pub(super) fn grammar(self) -> &'static dyn Grammar {
         match self {
             Dialect::OpenAiChat => &openai_chat::Chat,
             Dialect::Anthropic => &anthropic::Messages,
+            Dialect::Gemini => &gemini::Gemini,
+            Dialect::Bedrock => &bedrock::Converse,
         }
     }
 

@@ -9,6 +9,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::authorize;
 use super::model::{HttpModel, Settings};
 use super::profile::{Auth, Profile};
 use super::profiles::PROFILES;
@@ -44,18 +45,23 @@ impl ModelFactory for HttpModelFactory {
         let Some(model) = config.model.clone().or_else(|| profile.default_model.map(str::to_owned)) else {
             return Err(Error::config(format!("a provider of kind \"{}\" needs model", profile.name)));
         };
-        let options = Options::read(config)?;
+        let options = Options::read(&profile, config)?;
         profile.stream_options &= options.stream_options;
         profile.prompt_cache &= options.prompt_cache;
         let mut headers = options.headers;
         add_headers(&profile, config, &mut headers)?;
+        let place = |name: &str| place(&profile, config, name);
+        let base = match config.base_url.as_deref().or(profile.base_url) {
+            Some(address) => Some(fill(&profile, address, place)?),
+            None => None,
+        };
         let settings = Settings {
-            base: profile.base(config.base_url.as_deref())?,
+            base: profile.base(base.as_deref())?,
             query_key: match profile.auth {
                 Auth::Query(name) => Some(name),
-                Auth::Bearer | Auth::Header(_) => None,
+                Auth::Bearer | Auth::Header(_) | Auth::Aws(_) | Auth::Google => None,
             },
-            authorizer: None,
+            authorizer: authorize::authorizer(&profile, config, place, &self.client, &host)?,
             profile,
             model,
             headers,
@@ -73,6 +79,46 @@ impl ModelFactory for HttpModelFactory {
     fn variables(&self) -> ProviderVariables {
         self.profile.variables
     }
+
+    fn environment(&self) -> Vec<&'static str> {
+        let places = self.profile.places.iter().flat_map(|place| place.variables);
+        places.chain(authorize::variables(self.profile.auth)).copied().collect()
+    }
+}
+
+/// Returns what the configuration, the environment or the profile says of a place.
+fn place(profile: &Profile, config: &ProviderConfig, name: &str) -> Result<String> {
+    let Some(place) = profile.places.iter().find(|place| place.name == name) else {
+        return Err(Error::config(format!("a provider of kind \"{}\" has no place \"{name}\"", profile.name)));
+    };
+    let option = config.options.get(name).and_then(Value::as_str).map(str::to_owned);
+    let variable = || place.variables.iter().find_map(|name| config.environment.get(name));
+    let found = option
+        .or_else(|| variable().map(|value| value.expose_secret().trim().to_owned()))
+        .or_else(|| place.default.map(str::to_owned));
+    let Some(found) = found.filter(|found| !found.is_empty()) else {
+        let variable = place.variables.first().copied().unwrap_or_default();
+        let what = format!("a provider of kind \"{}\" needs the option {name}, or {variable}", profile.name);
+        return Err(Error::config(what));
+    };
+    // It becomes a part of a host's name, or a segment of a path.
+    if !found.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_')) {
+        return Err(Error::config(format!("the provider's {name} has forbidden characters")));
+    }
+    Ok(found)
+}
+
+/// Fills an address with the places it names.
+fn fill(profile: &Profile, address: &str, place: impl Fn(&str) -> Result<String>) -> Result<String> {
+    let mut filled = address.to_owned();
+    for known in profile.places {
+        let name = format!("{{{}}}", known.name);
+        if filled.contains(&name) {
+            filled = filled.replace(&name, &place(known.name)?);
+        }
+    }
+    // The one location of Vertex AI that is no part of the host's name.
+    Ok(filled.replace("://global-", "://"))
 }
 
 /// The options every kind here understands.
@@ -92,7 +138,7 @@ struct Options {
 }
 
 impl Options {
-    fn read(config: &ProviderConfig) -> Result<Self> {
+    fn read(profile: &Profile, config: &ProviderConfig) -> Result<Self> {
         let mut options = Self {
             headers: HeaderMap::new(),
             stream: true,
@@ -109,8 +155,11 @@ impl Options {
                 "prompt_cache" => options.prompt_cache = boolean(name, value)?,
                 "supports_tools" => options.supports_tools = boolean(name, value)?,
                 "max_tokens" => options.max_tokens = Some(count(name, value)?),
+                name if profile.places.iter().any(|place| place.name == name) => text(name, value)?,
                 _ => {
-                    let known = "headers, max_tokens, prompt_cache, stream, stream_options, supports_tools";
+                    let mut known =
+                        "headers, max_tokens, prompt_cache, stream, stream_options, supports_tools".to_owned();
+                    profile.places.iter().for_each(|place| known.extend([", ", place.name]));
                     let kind = &config.kind;
                     return Err(Error::config(format!(
                         "a provider of kind \"{kind}\" has no option \"{name}\"; known: {known}"
@@ -124,6 +173,12 @@ impl Options {
 
 fn boolean(name: &str, value: &Value) -> Result<bool> {
     value.as_bool().ok_or_else(|| Error::config(format!("the provider option {name} is neither true nor false")))
+}
+
+/// Checks an option that is read elsewhere.
+fn text(name: &str, value: &Value) -> Result<()> {
+    let is_text = value.as_str().is_some_and(|text| !text.is_empty());
+    if is_text { Ok(()) } else { Err(Error::config(format!("the provider option {name} is no text"))) }
 }
 
 fn count(name: &str, value: &Value) -> Result<u32> {
@@ -174,7 +229,7 @@ fn add_headers(profile: &Profile, config: &ProviderConfig, headers: &mut HeaderM
     };
     let key = key.expose_secret().trim();
     let (name, text) = match profile.auth {
-        Auth::Bearer => (AUTHORIZATION, format!("Bearer {key}")),
+        Auth::Bearer | Auth::Aws(_) | Auth::Google => (AUTHORIZATION, format!("Bearer {key}")),
         Auth::Header(name) => (HeaderName::from_static(name), key.to_owned()),
         // It is added to the address of every call.
         Auth::Query(_) => return Ok(()),

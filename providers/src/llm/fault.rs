@@ -21,6 +21,8 @@ pub(crate) struct VendorError {
     /// `code` and `type`, lower case.
     names: Vec<String>,
     status: Option<u16>,
+    /// How long the vendor asks to be left alone.
+    wait: Option<Duration>,
 }
 
 impl VendorError {
@@ -36,6 +38,13 @@ impl VendorError {
                 Self { message, ..Self::default() }
             }
         }
+    }
+
+    /// Reads an error whose name stands beside its body.
+    pub(crate) fn named(name: &str, body: &[u8]) -> Self {
+        let mut found = Self::parse(body);
+        found.names.insert(0, name.to_lowercase());
+        found
     }
 
     /// Reads an error object, or the object around it.
@@ -54,7 +63,7 @@ impl VendorError {
 
     fn of(value: &Value) -> Self {
         let mut found = Self::default();
-        if let Some(text) = ["message", "detail", "error"].iter().find_map(|key| value.get(key)?.as_str()) {
+        if let Some(text) = ["message", "detail", "error", "Message"].iter().find_map(|key| value.get(key)?.as_str()) {
             found.message = text.to_owned();
         }
         for key in ["code", "type", "status"] {
@@ -66,7 +75,18 @@ impl VendorError {
                 _ => {}
             }
         }
+        found.read_details(value);
         found
+    }
+
+    /// Reads what Google adds (google.rpc.ErrorInfo and RetryInfo): a narrower name, and a time to wait such as `34.5s`.
+    fn read_details(&mut self, value: &Value) {
+        for detail in value.get("details").and_then(Value::as_array).into_iter().flatten() {
+            let text = |key: &str| detail.get(key).and_then(Value::as_str);
+            self.names.extend(text("reason").map(str::to_lowercase));
+            let seconds = text("retryDelay").and_then(|delay| delay.strip_suffix('s')?.parse::<f64>().ok());
+            self.wait = self.wait.or(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()));
+        }
     }
 
     fn is_named(&self, names: &[&str]) -> bool {
@@ -83,6 +103,7 @@ impl VendorError {
     /// `wait` is what the response asked for; `secret` never shows, even if the vendor repeats it.
     pub(crate) fn into_error(self, status: u16, wait: Option<Duration>, secret: Option<&str>) -> Error {
         let (code, retry) = self.classify(status);
+        let wait = wait.or(self.wait);
         let text = match code {
             // Vendors repeat parts of the key, and of what they filtered.
             Code::AuthError => "the credential was refused".to_owned(),
@@ -106,12 +127,12 @@ impl VendorError {
     /// Makes the error of an error object that came inside a successful response.
     pub(crate) fn into_stream_error(self) -> Error {
         let known = [
-            (429, &["rate_limit", "too_many_requests"][..]),
+            (429, &["rate_limit", "too_many_requests", "throttling", "resource_exhausted"][..]),
             (529, &["overloaded"]),
             (401, &["authentication"]),
-            (403, &["permission", "forbidden"]),
+            (403, &["permission", "forbidden", "accessdenied"]),
             (404, &["not_found"]),
-            (400, &["invalid_request", "bad_request"]),
+            (400, &["invalid_request", "bad_request", "validationexception", "invalid_argument"]),
         ];
         let named = known.iter().find(|(_, names)| self.is_named(names)).map(|(status, _)| *status);
         let status = self.status.filter(|status| (400..600).contains(status)).or(named).unwrap_or(500);
@@ -127,12 +148,16 @@ impl VendorError {
             400..=499 if self.is_context_length() => Code::ContextLength,
             400..=499 if self.is_filter() => Code::ContentFiltered,
             401 => Code::AuthError,
+            // Google's word for a wrong key, and AWS's for a wrong signature.
+            400 if self.is_named(&["api_key_invalid"]) => Code::AuthError,
+            403 if self.says(&["security token", "request signature"]) => Code::AuthError,
             402 | 403 => Code::PermissionDenied,
             404 => Code::NotFound,
             408 => Code::Timeout,
             // Too many bytes is cured as too many tokens are: by a shorter history.
             413 => Code::ContextLength,
-            409 | 425 => Code::ProviderUnavailable,
+            // Bedrock's 424: the model behind it failed.
+            409 | 424 | 425 => Code::ProviderUnavailable,
             400..=499 => Code::InvalidInput,
             501 => Code::Unsupported,
             300..=399 => Code::Config,
@@ -149,6 +174,8 @@ impl VendorError {
                 "maximum context",
                 "context size",
                 "prompt is too long",
+                "input is too long",
+                "exceeds the maximum number of tokens",
                 "reduce the length of the messages",
             ])
     }
@@ -250,6 +277,34 @@ mod tests {
         assert!(!error(401, r#"{"error":{"message":"Incorrect API key: s***"}}"#).to_string().contains("Incorrect"));
         assert!(!error(502, "<html><body>oops</body></html>").to_string().contains("oops"));
         assert!(error(400, &format!(r#"{{"message":"{}"}}"#, "ab ".repeat(1000))).to_string().len() < 500);
+    }
+
+    #[test]
+    fn google_tells_a_wrong_key_and_a_time_to_wait_in_the_details() {
+        let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT",
+            "details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
+        assert_eq!(error(400, body).code(), Code::AuthError);
+        let body = r#"{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED",
+            "details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.5s"}]}}"#;
+        assert_eq!(error(429, body).retry(), Retry::After(Duration::from_millis(34_500)));
+        let asked = VendorError::parse(body.as_bytes()).into_error(429, Some(Duration::from_secs(1)), None);
+        assert_eq!(asked.retry(), Retry::After(Duration::from_secs(1)), "the head goes before the body");
+    }
+
+    #[test]
+    fn aws_tells_an_errors_name_beside_its_body() {
+        let code = |name: &str, body: &str| VendorError::named(name, body.as_bytes()).into_stream_error().code();
+        assert_eq!(code("throttlingException", r#"{"message":"Too many requests"}"#), Code::RateLimit);
+        assert_eq!(
+            code("validationException", r#"{"message":"Input is too long for requested model."}"#),
+            Code::ContextLength
+        );
+        assert_eq!(code("validationException", "{}"), Code::InvalidInput);
+        assert_eq!(code("modelStreamErrorException", r#"{"message":"m"}"#), Code::ProviderUnavailable);
+        assert_eq!(code("internalServerException", ""), Code::ProviderUnavailable);
+        let expired = r#"{"message":"The security token included in the request is expired"}"#;
+        assert_eq!(error(403, expired).code(), Code::AuthError);
+        assert_eq!(error(424, r#"{"message":"the model failed"}"#).code(), Code::ProviderUnavailable);
     }
 
     #[test]

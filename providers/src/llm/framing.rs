@@ -1,10 +1,13 @@
 //! How a streamed answer is cut into events.
 
+use std::borrow::Cow;
+
 use beluga_core::Result;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use crate::http::{LineDecoder, SseDecoder, SseEvent};
+use super::fault::VendorError;
+use crate::http::{EventStreamDecoder, EventStreamKind, EventStreamMessage, LineDecoder, SseDecoder, SseEvent};
 
 /// How a dialect cuts a streamed answer into events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub enum Framing {
     Sse,
     /// A JSON document a line.
     Lines,
+    /// AWS's binary event stream.
+    EventStream,
 }
 
 /// A stream that is being cut; one arm a framing.
@@ -21,6 +26,7 @@ pub enum Framing {
 pub(super) enum Frames {
     Sse(SseDecoder),
     Lines(LineDecoder),
+    EventStream(EventStreamDecoder),
 }
 
 /// What a body turned out to be.
@@ -40,6 +46,9 @@ impl Framing {
         match self {
             Framing::Sse if is_document => BodyForm::Whole,
             Framing::Sse => BodyForm::Stream(Frames::Sse(SseDecoder::new())),
+            // A message begins with its length, whose first byte is next to nothing.
+            Framing::EventStream if is_document => BodyForm::Whole,
+            Framing::EventStream => BodyForm::Stream(Frames::EventStream(EventStreamDecoder::new())),
             Framing::Lines => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
                 // Both forms begin with a brace; a proxy that forgets the type gets the stream, which is a line a document.
@@ -52,10 +61,11 @@ impl Framing {
 
 impl Frames {
     /// Takes the next piece and hands on each event that it completes.
-    pub(super) fn feed(&mut self, piece: &[u8], on_event: impl FnMut(SseEvent<'_>) -> Result<()>) -> Result<()> {
+    pub(super) fn feed(&mut self, piece: &[u8], mut on_event: impl FnMut(SseEvent<'_>) -> Result<()>) -> Result<()> {
         match self {
             Frames::Sse(decoder) => decoder.feed(piece, on_event),
             Frames::Lines(decoder) => decoder.feed(piece, on_event),
+            Frames::EventStream(decoder) => decoder.feed(piece, |message| hand_on(&message, &mut on_event)),
         }
     }
 
@@ -64,6 +74,22 @@ impl Frames {
         match self {
             Frames::Sse(decoder) => decoder.finish(on_event),
             Frames::Lines(decoder) => decoder.finish(on_event),
+            Frames::EventStream(decoder) => decoder.finish(),
         }
+    }
+}
+
+/// Hands on a message as an event of its name; an exception is the vendor's error.
+fn hand_on(message: &EventStreamMessage<'_>, on_event: &mut impl FnMut(SseEvent<'_>) -> Result<()>) -> Result<()> {
+    match message.kind() {
+        EventStreamKind::Event(name) => {
+            on_event(SseEvent { event: Cow::Borrowed(name), data: String::from_utf8_lossy(message.payload) })
+        }
+        EventStreamKind::Exception(name) => Err(VendorError::named(name, message.payload).into_stream_error()),
+        EventStreamKind::Error { code, message } => {
+            Err(VendorError::named(code, message.as_bytes()).into_stream_error())
+        }
+        // Kinds of later versions.
+        EventStreamKind::Unknown => Ok(()),
     }
 }

@@ -23,10 +23,13 @@
 mod answer;
 mod anthropic;
 mod authorize;
+mod bedrock;
+mod compact;
 mod dialect;
 mod factory;
 mod fault;
 mod framing;
+mod gemini;
 mod json;
 mod media;
 mod model;
@@ -41,5 +44,5 @@ pub use dialect::{Dialect, DialectFacts, Ignored, Implied, PASS_THROUGH_MAX, Wir
 pub use factory::{register, register_with};
 pub use framing::Framing;
 pub use model::{FIRST_BYTE_DEFAULT, STREAM_IDLE_MAX};
-pub use profile::{AddressForm, Auth, CacheWord, Profile, ReasoningBack, ReasoningParameter};
-pub use profiles::{ANTHROPIC, DEEPSEEK, GROQ, OLLAMA, OPENAI, OPENAI_COMPATIBLE, PROFILES};
+pub use profile::{AddressForm, Auth, CacheWord, Place, Profile, ReasoningBack, ReasoningParameter};
+pub use profiles::{ANTHROPIC, BEDROCK, DEEPSEEK, GOOGLE, GROQ, OLLAMA, OPENAI, OPENAI_COMPATIBLE, PROFILES, VERTEX};

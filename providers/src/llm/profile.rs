@@ -14,8 +14,10 @@ pub struct Profile {
     pub otel_name: &'static str,
     /// The wire format.
     pub dialect: Dialect,
-    /// The address without a trailing slash; `None` if the configuration must name it.
+    /// The address without a trailing slash; `None` if the configuration must name it. Names of [`Place`]s stand in braces.
     pub base_url: Option<&'static str>,
+    /// What the address, or a signature, must know besides.
+    pub places: &'static [Place],
     /// How a configured address is completed.
     pub address_form: AddressForm,
     /// How the key travels.
@@ -46,6 +48,17 @@ pub struct Profile {
     pub unsupported: &'static [&'static str],
 }
 
+/// A word of an address that the configuration decides, such as a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its name: an option of the provider, and in braces within the address.
+    pub name: &'static str,
+    /// The environment variables the vendor's own tools read it from; the first one set counts.
+    pub variables: &'static [&'static str],
+    /// What it is where nobody says; `None` if somebody must.
+    pub default: Option<&'static str>,
+}
+
 /// How a configured address is completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressForm {
@@ -70,6 +83,10 @@ pub enum Auth {
     Header(&'static str),
     /// The key as this parameter of the query.
     Query(&'static str),
+    /// The key as a bearer token, or a signature of AWS's over each request for the service of this name.
+    Aws(&'static str),
+    /// The key as a bearer token, or tokens fetched with Google's application default credentials.
+    Google,
 }
 
 /// How the end of a prefix to cache is marked.

@@ -3,7 +3,7 @@
 use beluga_core::ProviderVariables;
 
 use super::dialect::Dialect;
-use super::profile::{AddressForm, Auth, CacheWord, Profile, ReasoningBack, ReasoningParameter};
+use super::profile::{AddressForm, Auth, CacheWord, Place, Profile, ReasoningBack, ReasoningParameter};
 
 /// What most vendors of OpenAI's dialect have in common.
 const CHAT: Profile = Profile {
@@ -11,6 +11,7 @@ const CHAT: Profile = Profile {
     otel_name: "openai-compatible",
     dialect: Dialect::OpenAiChat,
     base_url: None,
+    places: &[],
     address_form: AddressForm::Whole,
     auth: Auth::Bearer,
     variables: ProviderVariables { api_key: &[], base_url: &[], key_optional: true },
@@ -108,5 +109,73 @@ pub const ANTHROPIC: Profile = Profile {
     ..CHAT
 };
 
+/// Gemini of AI Studio (Gemini API reference, read 2026-11). It knows no labels, and no names of files.
+pub const GOOGLE: Profile = Profile {
+    name: "google",
+    otel_name: "gcp.gemini",
+    dialect: Dialect::Gemini,
+    base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+    auth: Auth::Header("x-goog-api-key"),
+    variables: ProviderVariables {
+        api_key: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        base_url: &["GOOGLE_GEMINI_BASE_URL"],
+        key_optional: false,
+    },
+    default_model: Some("gemini-2.5-flash"),
+    stream_options: false,
+    reasoning_parameter: ReasoningParameter::Dialect,
+    reasoning_back: ReasoningBack::Always,
+    unsupported: &["displayName", "labels"],
+    ..CHAT
+};
+
+/// Gemini of Vertex AI (REST reference and authentication, read 2026-11). Its signatures are its own: what AI Studio
+/// signed does not go there, nor back.
+pub const VERTEX: Profile = Profile {
+    name: "vertex",
+    otel_name: "gcp.vertex_ai",
+    base_url: Some(
+        "https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google",
+    ),
+    places: &[
+        Place {
+            name: "location",
+            variables: &["GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION"],
+            default: Some("global"),
+        },
+        Place { name: "project", variables: &["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"], default: None },
+    ],
+    auth: Auth::Google,
+    variables: ProviderVariables {
+        api_key: &["VERTEX_ACCESS_TOKEN", "GOOGLE_OAUTH_ACCESS_TOKEN"],
+        base_url: &["GOOGLE_VERTEX_BASE_URL"],
+        key_optional: true,
+    },
+    unsupported: &[],
+    ..GOOGLE
+};
+
+/// Amazon Bedrock (Converse; API keys, and signature version 4, read 2026-11). Inference profiles have ids with the prefix
+/// of their region.
+pub const BEDROCK: Profile = Profile {
+    name: "bedrock",
+    otel_name: "aws.bedrock",
+    dialect: Dialect::Bedrock,
+    base_url: Some("https://bedrock-runtime.{region}.amazonaws.com"),
+    places: &[Place { name: "region", variables: &["AWS_REGION", "AWS_DEFAULT_REGION"], default: None }],
+    auth: Auth::Aws("bedrock"),
+    variables: ProviderVariables {
+        api_key: &["AWS_BEARER_TOKEN_BEDROCK"],
+        base_url: &["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"],
+        key_optional: true,
+    },
+    stream_options: false,
+    prompt_cache: true,
+    reasoning_parameter: ReasoningParameter::Dialect,
+    reasoning_back: ReasoningBack::Always,
+    ..CHAT
+};
+
 /// Every profile, by name.
-pub const PROFILES: [&Profile; 6] = [&ANTHROPIC, &DEEPSEEK, &GROQ, &OLLAMA, &OPENAI, &OPENAI_COMPATIBLE];
+pub const PROFILES: [&Profile; 9] =
+    [&ANTHROPIC, &BEDROCK, &DEEPSEEK, &GOOGLE, &GROQ, &OLLAMA, &OPENAI, &OPENAI_COMPATIBLE, &VERTEX];

@@ -26,7 +26,10 @@ fn key(config: &mut ProviderConfig) {
 fn every_kind_is_registered_and_a_second_time_is_a_conflict() {
     let mut registry = registry();
     let names: Vec<&str> = registry.names().collect();
-    assert_eq!(names, ["anthropic", "deepseek", "groq", "ollama", "openai", "openai-compatible"]);
+    assert_eq!(
+        names,
+        ["anthropic", "bedrock", "deepseek", "google", "groq", "ollama", "openai", "openai-compatible", "vertex"]
+    );
     let again = beluga_providers::llm::register(&mut registry);
     assert_eq!(again.unwrap_err().code(), Code::Conflict);
 }

@@ -40,7 +40,10 @@ fn answer(path: &Path) -> Answer {
         let (name, value) = line.split_once(": ").unwrap();
         headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    Answer { status: StatusCode::from_bytes(status.as_bytes()).unwrap(), headers, body: body.as_bytes().to_vec() }
+    // A binary stream is written as lines a reader can read.
+    let is_binary = headers.get("content-type").is_some_and(|kind| kind == "application/vnd.amazon.eventstream");
+    let body = if is_binary { crate::frames::encode(body) } else { body.as_bytes().to_vec() };
+    Answer { status: StatusCode::from_bytes(status.as_bytes()).unwrap(), headers, body }
 }
 
 /// Shows a difference as text of one line per field.

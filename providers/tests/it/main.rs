@@ -1,8 +1,11 @@
 //! What the providers do together with servers, files and recordings.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod clouds;
 mod factory;
 mod fixtures;
+#[path = "../../replay/frames.rs"]
+mod frames;
 mod google_token;
 mod http_tool;
 mod models;

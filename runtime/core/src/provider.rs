@@ -27,6 +27,8 @@ pub struct ProviderConfig {
     pub timeout: Duration,
     /// What only this kind understands.
     pub options: BTreeMap<String, Value>,
+    /// What is set of the variables the factory asks for with [`ModelFactory::environment`], by name.
+    pub environment: BTreeMap<&'static str, SecretString>,
 }
 
 impl ProviderConfig {
@@ -40,6 +42,7 @@ impl ProviderConfig {
             base_url: None,
             timeout: Duration::from_secs(30),
             options: BTreeMap::new(),
+            environment: BTreeMap::new(),
         }
     }
 }
@@ -54,6 +57,11 @@ pub trait ModelFactory: Send + Sync + 'static {
 
     /// Returns the environment variables the vendor names for the key and for the address.
     fn variables(&self) -> ProviderVariables;
+
+    /// Returns further environment variables the kind wants to see, such as those of a key in several halves.
+    fn environment(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// The environment variables a vendor's own tools read.
