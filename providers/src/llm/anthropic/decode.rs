@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use beluga_core::{AnswerNotes, Error, FinishReason, ModelChunk, PartNotes, Result, ToolCall, Usage};
+use beluga_core::{AnswerNotes, Error, FinishReason, ModelChunk, Result, ToolCall, Usage};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
