@@ -142,6 +142,7 @@ impl CancelToken {
 
     /// Returns whether this token, or one above it, was cancelled.
     #[must_use]
+    #[inline]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
     }

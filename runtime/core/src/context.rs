@@ -268,6 +268,7 @@ impl CallContext {
 
     /// Returns the deadline, a monotonic instant of this node.
     #[must_use]
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         self.0.deadline
     }
@@ -278,14 +279,23 @@ impl CallContext {
         self.0.deadline.map(|deadline| deadline.saturating_duration_since(now))
     }
 
+    /// Returns whether both handles are the same context.
+    #[must_use]
+    #[inline]
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Returns the cancellation token of this call.
     #[must_use]
+    #[inline]
     pub fn cancel_token(&self) -> &CancelToken {
         &self.0.cancel
     }
 
     /// Returns whether this call, or one above it, was cancelled.
     #[must_use]
+    #[inline]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancel.is_cancelled()
     }
@@ -334,6 +344,7 @@ impl CallContext {
 
     /// Returns how many calls lie between the first caller and this one.
     #[must_use]
+    #[inline]
     pub fn hops(&self) -> u8 {
         self.0.hops
     }
@@ -354,17 +365,25 @@ impl CallContext {
     ///
     /// # Errors
     /// `cancelled`, `timeout` (deadline passed) or `overloaded` (more than [`HOPS_MAX`] hops: a loop).
+    #[inline]
     pub fn check(&self, now: Instant) -> Result<()> {
-        if self.is_cancelled() {
-            return Err(Error::cancelled("the call was cancelled"));
-        }
-        if self.0.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(Error::timeout("the deadline passed"));
-        }
-        if self.0.hops > HOPS_MAX {
-            return Err(Error::overloaded(format!("more than {HOPS_MAX} hops: the call runs in a circle")));
+        let is_late = self.0.deadline.is_some_and(|deadline| deadline <= now);
+        if self.is_cancelled() || is_late || self.0.hops > HOPS_MAX {
+            return Err(self.unwanted(is_late));
         }
         Ok(())
+    }
+
+    /// Names why the call is wanted no more.
+    #[cold]
+    fn unwanted(&self, is_late: bool) -> Error {
+        if self.is_cancelled() {
+            return Error::cancelled("the call was cancelled");
+        }
+        if is_late {
+            return Error::timeout("the deadline passed");
+        }
+        Error::overloaded(format!("more than {HOPS_MAX} hops: the call runs in a circle"))
     }
 }
 
