@@ -9,6 +9,7 @@ use beluga_core::Result;
 use serde_json::Value;
 
 use crate::address::Address;
+use crate::call::Answering;
 use crate::cx::Cx;
 use crate::exit::{ChildExit, ExitReason};
 use crate::message::{Message, StreamMessage};
@@ -243,11 +244,17 @@ pub trait Handler<M: Message>: Actor {
     note = "its protocol promises it: implement `Handler<{M}>` or `DeferredHandler<{M}>`"
 )]
 pub trait DeferredHandler<M: Message>: Actor {
+    /// When the answer is given.
+    #[doc(hidden)]
+    const ANSWERING: Answering<Self, M> = Answering::LATER;
+
     /// Handles a message. A `reply` dropped unanswered tells the caller `unknown_outcome`.
     fn handle(&mut self, message: M, reply: ReplyPort<M::Reply>, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send;
 }
 
 impl<A: Handler<M>, M: Message> DeferredHandler<M> for A {
+    const ANSWERING: Answering<Self, M> = Answering::AT_LAST;
+
     async fn handle(&mut self, message: M, reply: ReplyPort<M::Reply>, cx: &mut Cx<Self>) {
         let outcome = Handler::handle(self, message, cx).await;
         reply.send(outcome);

@@ -3,22 +3,21 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use beluga_core::{CallContext, Cancelled, Error, HOPS_MAX, Result};
 
-use crate::call::{Answered, Call, NEVER_NS, Waits, in_a_circle};
+use crate::call::{Answered, Call, CallPacket, NEVER_NS, Waits, in_a_circle};
+use crate::clock::Clock;
 use crate::delivery::{Post, Route};
-use crate::envelope::CallPacket;
-use crate::ground;
 use crate::message::Message;
-use crate::waits::{Ticket, Waiting};
+use crate::waits::Waiting;
 
 /// One ask: set its context or its time, then await it. It is sent when it is first polled.
 ///
-/// Without either the deadline is the system's `ask_timeout` (30 s) after the first poll. Dropping it cancels the
-/// call, and with it everything done on its behalf.
+/// Without either the deadline is the system's `ask_timeout` (30 s) after the first poll, to within some 5 ms: asks that
+/// follow each other share a look at the clock. Dropping it cancels the call, and with it everything done on its behalf.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -58,16 +57,10 @@ pub struct Ask<M: Message> {
     limit: Option<Duration>,
     send: Post,
     cancelled: Option<Cancelled>,
-    wait: Wait<M::Reply>,
-    route: Route,
-}
-
-/// What an ask that was sent waits with.
-struct Wait<R> {
     /// `None` before it is sent and once it is settled.
-    waits: Option<Waits<R>>,
+    waits: Option<Waits<M::Reply>>,
     sent_ns: u64,
-    ticket: Option<Ticket>,
+    route: Route,
 }
 
 impl<M: Message> Ask<M> {
@@ -79,7 +72,8 @@ impl<M: Message> Ask<M> {
             limit: None,
             send: Post::Sent,
             cancelled: None,
-            wait: Wait { waits: None, sent_ns: 0, ticket: None },
+            waits: None,
+            sent_ns: 0,
             route,
         }
     }
@@ -96,98 +90,97 @@ impl<M: Message> Ask<M> {
         self
     }
 
-    /// Makes the way back and the envelope.
-    fn begin(&mut self, message: M, cx: &Context<'_>) -> Result<()> {
-        let parent = self.parent.take();
+    /// Makes the way back and the envelope, and puts that into its lane.
+    fn begin(&mut self, message: M, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let ground = self.route.ground();
         let clock = &ground.clock;
-        // A limit of its own is kept to the letter; for the default the reading of a busy drain will do.
-        let is_exact = self.limit.is_some() || parent.is_some();
-        let now_ns = if is_exact || !self.route.is_busy() { clock.read() } else { clock.coarse() };
+        // A limit of its own is kept to the letter; for the default another's reading will do.
+        let is_exact = self.limit.is_some() || self.parent.is_some();
+        let now_ns = match is_exact {
+            true => clock.read(),
+            false if self.route.is_busy() => clock.coarse(),
+            false => ground.waits.lately(),
+        };
         let limit = self.limit.unwrap_or(ground.settings.ask_timeout);
         let mut deadline_ns = now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(NEVER_NS));
+        let parent = self.parent.take();
         if let Some(parent) = &parent {
-            parent.check(clock.instant(now_ns))?;
-            if parent.hops() >= HOPS_MAX {
-                return Err(in_a_circle());
-            }
-            if let Some(deadline) = parent.deadline() {
-                deadline_ns = deadline_ns.min(clock.since_epoch(deadline));
-            }
+            deadline_ns = deadline_ns.min(wanted(parent, clock, now_ns).map_err(|error| self.name(error))?);
             self.cancelled = Some(parent.cancel_token().cancelled());
         }
         let (waits, answers) = Call::pair(parent, deadline_ns, cx.waker().clone());
-        let mut envelope = CallPacket::asked(self.index, message, answers);
-        envelope.head_mut().sent_ns = now_ns;
-        self.wait.waits = Some(waits);
-        self.wait.sent_ns = now_ns;
-        self.send = Post::New(envelope);
-        Ok(())
+        self.waits = Some(waits);
+        self.sent_ns = now_ns;
+        let envelope = CallPacket::asked(self.index, message, answers, now_ns);
+        match self.route.send_now(envelope) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(envelope) => self.send.deliver(&self.route, envelope, cx),
+        }
     }
 
     /// Sends, and is ready once the message is in its lane or the wait is over.
     pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if let Some(message) = self.message.take()
-            && let Err(error) = self.begin(message, cx)
-        {
-            return Poll::Ready(Err(self.name(error)));
-        }
-        if matches!(self.send, Post::Sent) {
-            return Poll::Ready(Ok(()));
-        }
-        match self.poll_send(cx) {
-            Poll::Ready(sent) => Poll::Ready(sent.map_err(|error| self.settle(error))),
+        let sent = match self.message.take() {
+            Some(message) => self.begin(message, cx),
+            None => {
+                self.renew(cx);
+                self.poll_send(cx)
+            }
+        };
+        match sent {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => {
+                self.leave();
+                Poll::Ready(Err(error))
+            }
             Poll::Pending => self.poll_limits(cx).map(Err),
         }
     }
 
-    /// Puts the message into its lane.
+    /// Puts the message into its lane, if it is not there yet.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let sent = std::task::ready!(self.send.poll(&self.route, cx));
+        if matches!(self.send, Post::Sent) {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = ready!(self.send.poll(&self.route, cx));
         self.send = Post::Sent;
         Poll::Ready(sent)
     }
 
-    fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<Result<M::Reply>> {
-        let Some(waits) = &mut self.wait.waits else { return Poll::Pending };
-        Poll::Ready(match std::task::ready!(waits.poll(cx)) {
+    /// Fetches the answer if it is there.
+    fn fetch(&mut self) -> Option<Result<M::Reply>> {
+        Some(match self.waits.as_mut()?.fetch()? {
             Answered::With(outcome) => outcome,
             Answered::Lost => Err(self.name(Error::unknown_outcome("the actor ended while it handled the message"))),
         })
     }
 
-    /// Looks at what ends the wait: the parent's cancellation, the deadline.
+    /// Changes whom to wake. Returns false if the answer is there.
+    fn renew(&mut self, cx: &Context<'_>) -> bool {
+        let Some(waits) = &mut self.waits else { return true };
+        waits.renew(&self.route.ground().waits, cx.waker(), self.route.id())
+    }
+
+    /// Looks at what ends the wait without an answer: the parent's cancellation, the deadline. Sees to it that the ask is
+    /// polled when it ends so.
     fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if let Some(cancelled) = &mut self.cancelled
             && Pin::new(cancelled).poll(cx).is_ready()
         {
             return Poll::Ready(self.name(Error::cancelled("the call was cancelled")));
         }
-        let Some(waits) = &self.wait.waits else { return Poll::Pending };
+        let Some(waits) = &mut self.waits else { return Poll::Pending };
         let ground = self.route.ground();
         let deadline_ns = waits.deadline_ns();
-        let is_late = match self.wait.ticket {
-            None => deadline_ns <= self.wait.sent_ns,
-            // Woken without an answer.
-            Some(ticket) => {
-                ground.waits.update(ticket, cx.waker(), self.route.id());
-                deadline_ns <= ground.clock.read()
-            }
-        };
-        if is_late {
+        let is_entered = waits.is_entered();
+        let now_ns = if is_entered { ground.clock.read() } else { self.sent_ns };
+        if deadline_ns <= now_ns {
             return Poll::Ready(self.name(Error::timeout("no answer in time")));
         }
-        if self.wait.ticket.is_none() {
-            self.wait.ticket = Some(ground.waits.enter(Waiting {
-                waker: cx.waker().clone(),
-                deadline_ns,
-                since_ns: self.wait.sent_ns,
-                message: M::NAME,
-                from: ground::current_actor(),
-                in_handler: ground::in_handler(),
-                to: self.route.id(),
-                to_key: self.route.key().cloned(),
-            }));
+        if !is_entered {
+            let mut waiting = Waiting::new(&M::NAME, self.sent_ns, deadline_ns);
+            (waiting.to, waiting.to_key) = (self.route.id(), self.route.key().cloned());
+            waits.enter(&ground.waits, waiting);
         }
         Poll::Pending
     }
@@ -196,18 +189,45 @@ impl<M: Message> Ask<M> {
         error.with("actor", self.route.name()).with("message", M::NAME)
     }
 
-    /// Ends the wait with an error of its own.
-    fn settle(&mut self, error: Error) -> Error {
-        self.wait.waits = None;
-        self.leave_table();
-        error
-    }
-
-    fn leave_table(&mut self) {
-        if let Some(ticket) = self.wait.ticket.take() {
-            self.route.ground().waits.leave(ticket);
+    /// Lets go of the way back, for good.
+    fn leave(&mut self) {
+        if let Some(waits) = &mut self.waits {
+            waits.leave(&self.route.ground().waits);
+            self.waits = None;
         }
     }
+
+    /// As its future, after the first time.
+    fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            self.leave();
+            return Poll::Ready(Err(error));
+        }
+        // No answer before it is sent; and one that comes while the waker changes is there afterwards.
+        let mut outcome = self.fetch();
+        if outcome.is_none() && !self.renew(cx) {
+            outcome = self.fetch();
+        }
+        match outcome {
+            Some(outcome) => {
+                self.leave();
+                Poll::Ready(outcome)
+            }
+            None => self.poll_limits(cx).map(Err),
+        }
+    }
+}
+
+/// Returns until when a call on behalf of another is wanted.
+///
+/// # Errors
+/// `cancelled`, `timeout`, `overloaded` (too many hops).
+fn wanted(parent: &CallContext, clock: &Clock, now_ns: u64) -> Result<u64> {
+    parent.check(clock.instant(now_ns))?;
+    if parent.hops() >= HOPS_MAX {
+        return Err(in_a_circle());
+    }
+    Ok(parent.deadline().map_or(NEVER_NS, |deadline| clock.since_epoch(deadline)))
 }
 
 impl<M: Message> Unpin for Ask<M> {}
@@ -217,34 +237,23 @@ impl<M: Message> Future for Ask<M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<M::Reply>> {
         let this = self.get_mut();
-        let is_first = this.message.is_some();
-        if let Some(message) = this.message.take()
-            && let Err(error) = this.begin(message, cx)
-        {
-            return Poll::Ready(Err(this.name(error)));
-        }
-        let is_sent = matches!(this.send, Post::Sent) || {
-            match this.poll_send(cx) {
-                Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(this.settle(error))),
-                Poll::Pending => false,
+        let Some(message) = this.message.take() else { return this.poll_again(cx) };
+        match this.begin(message, cx) {
+            // Pending: it stands in the table all the same, as it may be over before it is sent.
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+            Poll::Ready(Err(error)) => {
+                this.waits = None;
+                return Poll::Ready(Err(error));
             }
-        };
-        // An answer that is there already has woken the waker the ask began with.
-        if is_sent
-            && !is_first
-            && let Poll::Ready(outcome) = this.poll_answer(cx)
-        {
-            this.leave_table();
-            return Poll::Ready(outcome);
         }
+        // An answer that is there already has woken the waker the ask began with.
         this.poll_limits(cx).map(Err)
     }
 }
 
 impl<M: Message> Drop for Ask<M> {
     fn drop(&mut self) {
-        self.leave_table();
+        self.leave();
     }
 }
 

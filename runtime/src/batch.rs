@@ -68,7 +68,7 @@ impl<P: Protocol> Ref<P> {
     where
         P: Accepts<M>,
     {
-        self.post_batch(messages, Carried::For(context.clone()))
+        self.post_batch(messages, Carried::on_behalf_of(context))
     }
 
     fn post_batch<M: Message>(&self, messages: Vec<M>, carried: Carried) -> Tell<'_>
@@ -172,7 +172,7 @@ pub(crate) fn open_batch<M: Message>(envelope: &mut dyn Parcel) -> Option<Items<
 pub(crate) async fn handle_all<A: DeferredHandler<M>, M: Message>(actor: &mut A, mut items: Items<M>, cx: &mut Cx<A>) {
     let mut count = 0;
     while let Some(message) = items.next() {
-        actor.handle(message, ReplyPort::new(Answers::to_nobody(), M::NAME), cx).await;
+        actor.handle(message, ReplyPort::new(Answers::to_nobody(), &M::NAME), cx).await;
         count += 1;
         if cx.wish.is_some() {
             break;

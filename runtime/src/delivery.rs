@@ -10,7 +10,7 @@ use std::time::Duration;
 use beluga_core::{BoxFuture, Error, Result, Retry};
 
 use crate::dead_letter::DeadReason;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Head};
 use crate::ground::{self, Ground};
 use crate::mailbox::Refusal;
 use crate::message::Lane;
@@ -63,11 +63,7 @@ impl Route {
     ) -> Result<(), (Refusal, Envelope)> {
         let head = envelope.head_mut();
         let lane = head.lane;
-        if head.sent_ns == 0 {
-            // A drain at work has read the clock lately, be it the receiver's or the sender's own.
-            let clock = &slot.ground.clock;
-            head.sent_ns = if slot.mailbox.is_busy() || ground::in_handler() { clock.coarse() } else { clock.read() };
-        }
+        stamp(slot, head);
         if let Some(dropped) = slot.mailbox.offer(lane, envelope, waiter)? {
             slot.bury(dropped, DeadReason::Overflow, full(slot, lane));
         }
@@ -92,9 +88,13 @@ impl Route {
     }
 
     /// Sends at once if a slot takes it; what needs waiting, activating or refusing is left to a [`Delivery`].
-    fn send_now(&self, envelope: Envelope) -> Result<(), Envelope> {
+    #[inline]
+    pub(crate) fn send_now(&self, mut envelope: Envelope) -> Result<(), Envelope> {
         let Route::Slot(slot) = self else { return Err(envelope) };
-        self.offer(slot, envelope, None).map_err(|(_, envelope)| envelope)
+        let head = envelope.head_mut();
+        let lane = head.lane;
+        stamp(slot, head);
+        slot.mailbox.push(lane, envelope)
     }
 
     pub(crate) fn ground(&self) -> &Arc<Ground> {
@@ -134,6 +134,7 @@ impl Route {
     }
 
     /// Returns whether a drain works here or there now, so that the coarse clock is fresh.
+    #[inline]
     pub(crate) fn is_busy(&self) -> bool {
         ground::in_handler() || matches!(self, Route::Slot(slot) if slot.mailbox.is_busy())
     }
@@ -150,6 +151,16 @@ impl Route {
             Route::Slot(slot) => slot.kind(),
             Route::Virtual(resolve) => resolve.kind(),
         }
+    }
+}
+
+/// Notes when the message was sent, unless it was before.
+#[inline]
+fn stamp(slot: &Slot, head: &mut Head) {
+    if head.sent_ns == 0 {
+        // A drain at work has read the clock lately, be it the receiver's or the sender's own.
+        let clock = &slot.ground.clock;
+        head.sent_ns = if slot.mailbox.is_busy() || ground::in_handler() { clock.coarse() } else { clock.read() };
     }
 }
 
@@ -194,16 +205,34 @@ pub(crate) enum Post {
 }
 
 impl Post {
+    #[inline]
     pub(crate) fn poll(&mut self, route: &Route, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if let Post::Waiting(delivery) = self {
-            return Pin::new(&mut **delivery).poll(cx);
-        }
         let envelope = match std::mem::replace(self, Post::Sent) {
             Post::New(envelope) => envelope,
-            Post::Refused(error) => return Poll::Ready(Err(error)),
-            Post::Waiting(_) | Post::Sent => return Poll::Ready(Ok(())),
+            other => return self.poll_late(other, cx),
         };
-        let Err(envelope) = route.send_now(envelope) else { return Poll::Ready(Ok(())) };
+        match route.send_now(envelope) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(envelope) => self.deliver(route, envelope, cx),
+        }
+    }
+
+    /// As [`poll`](Self::poll), of what is no new envelope.
+    fn poll_late(&mut self, late: Self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match late {
+            Post::Waiting(mut delivery) => {
+                let poll = Pin::new(&mut *delivery).poll(cx);
+                *self = Post::Waiting(delivery);
+                poll
+            }
+            Post::Refused(error) => Poll::Ready(Err(error)),
+            Post::New(_) | Post::Sent => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Sends what could not be sent at once.
+    #[cold]
+    pub(crate) fn deliver(&mut self, route: &Route, envelope: Envelope, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut delivery = Box::new(Delivery::new(route.clone(), envelope));
         let poll = Pin::new(&mut *delivery).poll(cx);
         *self = Post::Waiting(delivery);

@@ -4,9 +4,8 @@ use std::any::Any;
 
 use beluga_core::{CallContext, Error};
 
-use crate::call::{Answers, Carried};
-use crate::message::{Lane, Message, StreamMessage};
-use crate::reply::ReplyPort;
+use crate::call::Carried;
+use crate::message::{Lane, StreamMessage};
 use crate::sink::Sink;
 
 /// What the kernel knows about a message without knowing its type.
@@ -29,7 +28,8 @@ pub struct Head {
     pub(crate) sent_ns: u64,
     /// The id of the actor whose handler sent it; 0 for none.
     pub(crate) sender: u64,
-    /// The call behind it.
+    /// The call behind it. What a way back inside the envelope lives of is here: it is taken out only by the drain, which keeps it
+    /// for as long as the handler, and dropped after the rest.
     pub(crate) carried: Carried,
     /// Dropped once the message was handled, refused or lost: a pool learns by it that its worker is free.
     pub(crate) lease: Option<Lease>,
@@ -71,76 +71,6 @@ pub trait Parcel: Any + Send {
 
 /// A boxed envelope: what lanes hold.
 pub(crate) type Envelope = Box<dyn Parcel>;
-
-/// The envelope of a message with one reply.
-pub(crate) struct CallPacket<M: Message> {
-    head: Head,
-    /// The message and its way back; `None` once they were taken out.
-    content: Option<(M, Answers<M::Reply>)>,
-}
-
-impl<M: Message> CallPacket<M> {
-    /// Makes the envelope of a told message.
-    pub(crate) fn told(index: usize, message: M, carried: Carried) -> Envelope {
-        Self::boxed(index, message, carried, Answers::to_nobody())
-    }
-
-    /// Makes the envelope of a message whose answer is awaited.
-    pub(crate) fn asked(index: usize, message: M, answers: Answers<M::Reply>) -> Envelope {
-        let carried = answers.caller().map_or(Carried::Nothing, Carried::Asked);
-        Self::boxed(index, message, carried, answers)
-    }
-
-    /// Makes the envelope of a message whose answer goes to whoever asked another actor first.
-    pub(crate) fn passed_on(index: usize, message: M, reply: ReplyPort<M::Reply>) -> Envelope {
-        Self::asked(index, message, reply.into_answers())
-    }
-
-    fn boxed(index: usize, message: M, carried: Carried, answers: Answers<M::Reply>) -> Envelope {
-        Box::new(Self {
-            head: Head::new(&M::NAME, M::LANE, index, M::KEEP, carried),
-            content: Some((message, answers)),
-        })
-    }
-}
-
-impl<M: Message> CallPacket<M> {
-    /// Returns the message, unless it was taken out.
-    pub(crate) fn message(&self) -> Option<&M> {
-        self.content.as_ref().map(|(message, _)| message)
-    }
-}
-
-/// Takes message and way back out of an envelope, which stays for its head. `None` if it holds another type.
-pub(crate) fn open_call<M: Message>(envelope: &mut dyn Parcel) -> Option<(M, ReplyPort<M::Reply>)> {
-    let envelope: &mut dyn Any = envelope;
-    let (message, answers) = envelope.downcast_mut::<CallPacket<M>>()?.content.take()?;
-    Some((message, ReplyPort::new(answers, M::NAME)))
-}
-
-impl<M: Message> Parcel for CallPacket<M> {
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    fn refuse(self: Box<Self>, error: Error) {
-        if let Some((_, answers)) = self.content {
-            answers.put(Err(error));
-        }
-    }
-
-    fn kept(&self) -> Option<String> {
-        self.content.as_ref().and_then(|(message, _)| message.kept())
-    }
-
-    fn awaits_answer(&self) -> bool {
-        self.content.as_ref().is_some_and(|(_, answers)| !answers.is_left())
-    }
-}
 
 /// The envelope of a message answered by a stream.
 pub(crate) struct StreamPacket<M: StreamMessage> {

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use beluga_core::CallContext;
 
 use crate::call::Carried;
-use crate::ground::Clock;
+use crate::clock::Clock;
 
 /// The errand of one incarnation.
 #[derive(Default)]

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::call::CallPacket;
 use crate::delivery::{Delivery, Post, Route};
-use crate::envelope::{CallPacket, StreamPacket};
+use crate::envelope::StreamPacket;
 use crate::message::{Message, StreamMessage};
 use crate::protocol::{Accepts, Protocol};
 use crate::reference::Ref;

@@ -6,21 +6,21 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use beluga_core::{CallContext, Result};
 use parking_lot::Mutex;
 
 use crate::cell::Carriers;
+use crate::clock::Clock;
 use crate::dead_letter::{DeadLetter, DeadLetters, DeadReason};
 use crate::envelope::Head;
 use crate::group::Groups;
 use crate::naming::Names;
 use crate::random::SystemRandom;
 use crate::slot::Slot;
-use crate::time;
 use crate::topic::Topics;
-use crate::waits::Waits;
+use crate::waits::WaitTable;
 use crate::watchdog::beats::{Beat, Beats};
 use crate::watchdog::{Watchdog, WatchdogSettings};
 use crate::wire::Registry;
@@ -36,7 +36,7 @@ pub(crate) struct GroundSettings {
 pub(crate) struct Ground {
     pub(crate) name: Arc<str>,
     pub(crate) settings: GroundSettings,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) random: SystemRandom,
     pub(crate) dead_letters: DeadLetters,
     pub(crate) root: OnceLock<Weak<Slot>>,
@@ -47,7 +47,7 @@ pub(crate) struct Ground {
     index: Names<Weak<Slot>>,
     pub(crate) groups: Groups<u64, Weak<Slot>>,
     pub(crate) topics: Topics<u64>,
-    pub(crate) waits: Arc<Waits>,
+    pub(crate) waits: Arc<WaitTable>,
     pub(crate) beats: Arc<Beats>,
     pub(crate) watchdog: Watchdog,
     pub(crate) carriers: Arc<Carriers>,
@@ -62,7 +62,7 @@ impl Ground {
         random: SystemRandom,
         dead_letters: DeadLetters,
     ) -> Arc<Self> {
-        let clock = Clock::new();
+        let clock = Arc::new(Clock::new());
         Arc::new(Self {
             name,
             settings,
@@ -75,7 +75,7 @@ impl Ground {
             index: Names::default(),
             groups: Groups::new(),
             topics: Topics::new(),
-            waits: Waits::new(clock.epoch()),
+            waits: WaitTable::new(Arc::clone(&clock)),
             beats: Beats::new(),
             watchdog: Watchdog::default(),
             carriers: Arc::default(),
@@ -167,57 +167,6 @@ impl Ground {
     }
 }
 
-/// The coarse clock of a system: drains set it as they work, senders read it, so a send to a busy actor reads no clock.
-pub(crate) struct Clock {
-    epoch: Instant,
-    coarse_ns: AtomicU64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        Self::since(time::now())
-    }
-
-    /// Makes a clock that counts from the same instant as another.
-    pub(crate) fn since(epoch: Instant) -> Self {
-        Self { epoch, coarse_ns: AtomicU64::new(1) }
-    }
-
-    /// Reads the real clock and sets the coarse one.
-    pub(crate) fn read(&self) -> u64 {
-        self.set(time::now())
-    }
-
-    /// Sets the coarse clock from a reading made for another reason.
-    pub(crate) fn set(&self, now: Instant) -> u64 {
-        let now = self.since_epoch(now);
-        self.coarse_ns.store(now, Ordering::Relaxed);
-        now
-    }
-
-    /// Returns the last reading, at least 1.
-    pub(crate) fn coarse(&self) -> u64 {
-        self.coarse_ns.load(Ordering::Relaxed)
-    }
-
-    /// Returns the instant the clock counts from.
-    pub(crate) fn epoch(&self) -> Instant {
-        self.epoch
-    }
-
-    /// Returns the instant of a reading.
-    pub(crate) fn instant(&self, reading_ns: u64) -> Instant {
-        self.epoch + Duration::from_nanos(reading_ns.saturating_sub(1))
-    }
-
-    /// Returns nanoseconds since the system was built, plus 1: 0 stands for never.
-    pub(crate) fn since_epoch(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.epoch);
-        // Without the detour over 128 bits; 584 years are enough.
-        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos())).saturating_add(1)
-    }
-}
-
 thread_local! {
     static CURRENT: Cell<u64> = const { Cell::new(0) };
 }
@@ -225,14 +174,22 @@ thread_local! {
 /// Marks the code of a job, which does not hold its actor up.
 pub(crate) const IN_JOB: u64 = 1 << 63;
 
+/// Returns whose code this thread runs: the actor's id, marked if it is a job's, 0 for none.
+#[inline]
+pub(crate) fn current() -> u64 {
+    CURRENT.get()
+}
+
 /// Returns the id of the actor whose code this thread runs, 0 for none.
+#[inline]
 pub(crate) fn current_actor() -> u64 {
-    CURRENT.get() & !IN_JOB
+    current() & !IN_JOB
 }
 
 /// Returns whether this thread runs a handler, and no job, of an actor.
+#[inline]
 pub(crate) fn in_handler() -> bool {
-    let current = CURRENT.get();
+    let current = current();
     current != 0 && current & IN_JOB == 0
 }
 

@@ -123,9 +123,10 @@ impl Guard {
             drop(self.let_go());
             return;
         }
-        // SAFETY: the guard belongs to the drain, which calls this after a handler.
-        drop(unsafe { self.incarnation.errand.end() });
+        // First, as a way back that is still inside lives of what the errand holds.
         self.hand = None;
+        // SAFETY: the guard belongs to the drain, which calls this after a handler.
+        unsafe { self.incarnation.errand.end() }.put_away();
     }
 
     /// Lets go of the message in hand, whose handler is over or was dropped.

@@ -17,6 +17,7 @@ mod batch;
 mod breaker;
 mod call;
 mod cell;
+mod clock;
 mod control;
 mod cx;
 mod dead_letter;

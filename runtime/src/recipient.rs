@@ -7,9 +7,8 @@ use beluga_core::{CallContext, Result};
 
 use crate::address::Address;
 use crate::ask::Ask;
-use crate::call::Carried;
+use crate::call::{CallPacket, Carried};
 use crate::delivery::{Post, Route};
-use crate::envelope::CallPacket;
 use crate::message::Message;
 use crate::protocol::{Accepts, Protocol};
 use crate::reference::{Ref, Tell};
@@ -79,7 +78,7 @@ impl<M: Message> Recipient<M> {
 
     /// Tells a message on behalf of a call. See [`Ref::tell_with`].
     pub fn tell_with(&self, message: M, context: &CallContext) -> Tell<'_> {
-        self.post(message, Carried::For(context.clone()))
+        self.post(message, Carried::on_behalf_of(context))
     }
 
     /// Tells a message without waiting. See [`Ref::try_tell`].

@@ -13,11 +13,12 @@ use crate::call::{Answers, in_a_circle};
 /// See [`DeferredHandler`](crate::DeferredHandler) for an example.
 pub struct ReplyPort<R> {
     answers: Answers<R>,
-    message: &'static str,
+    /// A thin reference: the port is moved often.
+    message: &'static &'static str,
 }
 
 impl<R> ReplyPort<R> {
-    pub(crate) fn new(answers: Answers<R>, message: &'static str) -> Self {
+    pub(crate) fn new(answers: Answers<R>, message: &'static &'static str) -> Self {
         Self { answers, message }
     }
 
@@ -41,7 +42,7 @@ impl<R> ReplyPort<R> {
     /// Counts that the question is passed on once more. `Err`: it was too often, and the caller has been told.
     pub(crate) fn passed_on(self) -> Result<Self, ()> {
         if self.answers.pass_on() > HOPS_MAX {
-            self.answers.put(Err(in_a_circle().with("message", self.message)));
+            self.answers.put(Err(in_a_circle().with("message", *self.message)));
             return Err(());
         }
         Ok(self)

@@ -4,7 +4,7 @@
 #[cfg(not(beluga_loom))]
 mod real {
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
     pub(crate) use std::thread::yield_now;
 
     pub(crate) use crate::lock::{BriefGuard, BriefMutex};
@@ -32,7 +32,7 @@ mod model {
 
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU16, AtomicU64};
+    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
     pub(crate) use loom::sync::{MutexGuard, MutexGuard as BriefGuard};
     pub(crate) use loom::thread::yield_now;
 

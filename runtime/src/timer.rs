@@ -8,9 +8,8 @@ use beluga_core::{Error, Result};
 use futures_util::future::{AbortHandle, Abortable};
 use parking_lot::Mutex;
 
-use crate::call::Carried;
+use crate::call::{CallPacket, Carried};
 use crate::delivery::{Delivery, Route};
-use crate::envelope::CallPacket;
 use crate::incarnation::Incarnation;
 use crate::message::Message;
 use crate::{task, time};

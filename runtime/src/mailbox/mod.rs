@@ -85,6 +85,33 @@ impl Mailbox {
         Self { hint: AtomicU16::new(0), inner: BriefMutex::new(Inner::new(settings)) }
     }
 
+    /// Puts an envelope into its lane if nothing at all is to be said about it, or gives it back.
+    ///
+    /// What [`offer`](Self::offer) does with most, for those who hurry.
+    #[inline]
+    pub(crate) fn push(&self, lane: Lane, envelope: Envelope) -> Result<(), Envelope> {
+        let mut inner = self.inner.lock();
+        let is_open = inner.door == Door::Open;
+        let places = inner.lane(lane);
+        if !is_open || places.is_full() || matches!(places.settings.overflow, Overflow::Shed { .. }) {
+            return Err(envelope);
+        }
+        self.take_in(inner, lane, envelope);
+        Ok(())
+    }
+
+    /// Puts an envelope into its lane, and wakes a drain that sleeps.
+    #[inline]
+    fn take_in(&self, mut inner: Guard<'_>, lane: Lane, envelope: Envelope) {
+        inner.lane(lane).queue.push_back(envelope);
+        self.raise(bit(lane));
+        if inner.parked == Parked::Idle {
+            // The sender has read the clock for it. Nobody has for a drain that is woken otherwise.
+            self.raise(BUSY);
+            self.wake(inner);
+        }
+    }
+
     /// Puts an envelope into its lane, or gives it back. `Ok(Some(_))` is a message the overflow policy dropped.
     ///
     /// With a `waiter`, a full lane of policy [`Overflow::Wait`] registers it in the same critical section; its key
@@ -122,13 +149,7 @@ impl Mailbox {
                 }
             }
         }
-        inner.lane(lane).queue.push_back(envelope);
-        self.raise(bit(lane));
-        if inner.parked == Parked::Idle {
-            // The sender has read the clock for it. Nobody has for a drain that is woken otherwise.
-            self.raise(BUSY);
-            self.wake(inner);
-        }
+        self.take_in(inner, lane, envelope);
         Ok(dropped)
     }
 
@@ -166,9 +187,10 @@ impl Mailbox {
 
     /// Takes the next thing to do; if there is none the drain sleeps, unless it only empties its lanes. Only the drain
     /// calls it.
+    #[inline]
     pub(crate) fn next(&self, batch: &mut Batch, waker: &Waker, emptying: bool) -> Next {
         let hint = self.hint.load(Ordering::Relaxed);
-        if hint & URGENT == 0 {
+        if hint & URGENT == 0 && !batch.is_empty() {
             let bulk_turn = batch.is_bulk_turn();
             if !bulk_turn && let Some(envelope) = self.take(batch, Lane::Normal) {
                 return Next::Message(envelope);
@@ -185,6 +207,45 @@ impl Mailbox {
 
     /// The slow path: looks at everything under the lock, refills the batch, or goes to sleep in the same step.
     fn next_locked(&self, batch: &mut Batch, waker: &Waker, emptying: bool) -> Next {
+        let mut inner = self.inner.lock();
+        if self.hint.load(Ordering::Relaxed) & (URGENT | bit(Lane::Bulk)) != 0
+            || !inner.waiters.is_empty()
+            || inner.lane(Lane::Bulk).taken > 0
+            || !batch.is_empty()
+        {
+            drop(inner);
+            return self.next_of_all(batch, waker, emptying);
+        }
+        // Nothing but normal messages, if anything: what most drains meet most of the time.
+        inner.parked = Parked::Running;
+        let places = inner.lane(Lane::Normal);
+        if places.queue.len() > 1 {
+            places.refill(&mut batch.normal);
+            self.lower(bit(Lane::Normal), places.queue.is_empty());
+            drop(inner);
+            let Some(envelope) = self.take(batch, Lane::Normal) else {
+                return self.next_of_all(batch, waker, emptying);
+            };
+            return Next::Message(envelope);
+        }
+        places.taken = 0;
+        // One alone is handled at once, and counts no longer.
+        if let Some(envelope) = places.queue.pop_front() {
+            self.lower(bit(Lane::Normal), true);
+            batch.normals_in_a_row = batch.normals_in_a_row.saturating_add(1);
+            return Next::Message(envelope);
+        }
+        places.shrink(&mut batch.normal);
+        if emptying {
+            return Next::Empty;
+        }
+        inner.park(Parked::Idle, waker);
+        self.lower(BUSY, true);
+        Next::Parked
+    }
+
+    /// As [`next`](Self::next), whatever there is.
+    fn next_of_all(&self, batch: &mut Batch, waker: &Waker, emptying: bool) -> Next {
         let mut freed = Vec::new();
         let urgent = {
             let mut inner = self.inner.lock();

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
 use super::*;
-use crate::envelope::{CallPacket, open_call};
+use crate::call::{Answering, CallPacket, open_call};
 
 #[derive(Debug, crate::Message)]
 #[message(name = "test.number")]
@@ -16,7 +16,7 @@ fn envelope(n: u64) -> Envelope {
 }
 
 fn number(mut envelope: Envelope) -> u64 {
-    open_call::<Number>(envelope.as_mut()).unwrap().0.0
+    open_call(envelope.as_mut(), Answering::<(), Number>::LATER).unwrap().0.0
 }
 
 fn mailbox(capacity: usize, overflow: Overflow) -> Mailbox {

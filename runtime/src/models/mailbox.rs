@@ -6,8 +6,8 @@ use std::task::Waker;
 use loom::thread::{self, JoinHandle};
 
 use super::{Bell, check, join, sleep};
-use crate::call::Carried;
-use crate::envelope::{CallPacket, Envelope, open_call};
+use crate::call::{Answering, CallPacket, Carried, open_call};
+use crate::envelope::Envelope;
 use crate::mailbox::{Batch, LaneSettings, Lanes, Mailbox, Next, Overflow, Refusal, Signal};
 use crate::message::Lane;
 use crate::time;
@@ -21,7 +21,7 @@ fn envelope(n: u64) -> Envelope {
 }
 
 fn number(mut envelope: Envelope) -> u64 {
-    open_call::<Number>(envelope.as_mut()).unwrap().0.0
+    open_call(envelope.as_mut(), Answering::<(), Number>::LATER).unwrap().0.0
 }
 
 fn mailbox(capacity: usize) -> Arc<Mailbox> {

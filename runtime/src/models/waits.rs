@@ -7,9 +7,10 @@ use futures_util::FutureExt;
 use loom::thread;
 
 use super::{Bell, check, join};
-use crate::call::NEVER_NS;
+use crate::call::{Answers, Call, NEVER_NS, Waits};
+use crate::clock::Clock;
 use crate::time;
-use crate::waits::{Sweeper, Waiting, Waits};
+use crate::waits::{Sweeper, WaitTable, Waiting};
 
 /// A time that is over.
 const OVER_NS: u64 = 2;
@@ -18,29 +19,37 @@ const LONG_OVER_NS: u64 = 1;
 /// A time that does not come.
 const FAR_NS: u64 = NEVER_NS - 1;
 
-fn waiting(bell: &Arc<Bell>, deadline_ns: u64) -> Waiting {
-    Waiting {
-        waker: Arc::clone(bell).into(),
-        deadline_ns,
-        since_ns: 1,
-        message: "model",
-        from: 0,
-        in_handler: false,
-        to: 0,
-        to_key: None,
+/// An ask, which nobody answers.
+struct Asks {
+    waits: Waits<()>,
+    table: Arc<WaitTable>,
+    _answers: Answers<()>,
+}
+
+/// Enters an ask.
+fn note(table: &Arc<WaitTable>, bell: &Arc<Bell>, deadline_ns: u64) -> (Asks, Option<Sweeper>) {
+    let (mut waits, answers) = Call::pair(None, deadline_ns, Arc::clone(bell).into());
+    let sweeper = waits.note(table, Waiting::new(&"model", 1, deadline_ns));
+    (Asks { waits, table: Arc::clone(table), _answers: answers }, sweeper)
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.waits.leave(&self.table);
     }
 }
 
 /// A table that is a second old.
-fn table() -> Arc<Waits> {
-    Waits::new(time::now().checked_sub(Duration::from_secs(1)).unwrap())
+fn table() -> Arc<WaitTable> {
+    let epoch = time::now().checked_sub(Duration::from_secs(1)).unwrap();
+    WaitTable::new(Arc::new(Clock::since(epoch)))
 }
 
 /// A table that a sweeper looks after.
-fn swept() -> (Arc<Waits>, Sweeper) {
+fn swept() -> (Arc<WaitTable>, Sweeper) {
     let waits = table();
-    let (ticket, sweeper) = waits.note(waiting(&Bell::new().0, FAR_NS));
-    waits.leave(ticket);
+    let (asks, sweeper) = note(&waits, &Bell::new().0, FAR_NS);
+    drop(asks);
     (waits, sweeper.unwrap())
 }
 
@@ -72,7 +81,7 @@ fn an_ask_that_enters_while_the_sweeper_ends_is_woken_in_time() {
         // Nothing waits: it ends now, unless it sees the ask.
         let mut others = vec![thread::spawn(move || look(sweeper))];
         let (bell, _) = Bell::new();
-        let (_, second) = waits.note(waiting(&bell, OVER_NS));
+        let (_asks, second) = note(&waits, &bell, OVER_NS);
         let second = second.map(rest).and_then(turn);
         let first = join(&mut others).remove(0);
         // Both run on as long as they have to.
@@ -85,10 +94,10 @@ fn an_ask_that_enters_while_the_sweeper_ends_is_woken_in_time() {
 fn an_ask_that_enters_with_an_earlier_time_than_the_sweeper_waits_for_is_woken_in_time() {
     check(|| {
         let (waits, sweeper) = swept();
-        waits.note(waiting(&Bell::new().0, FAR_NS));
+        let _far = note(&waits, &Bell::new().0, FAR_NS);
         let mut others = vec![thread::spawn(move || look(sweeper).expect("one waits"))];
         let (bell, _) = Bell::new();
-        let (_, second) = waits.note(waiting(&bell, OVER_NS));
+        let (_asks, second) = note(&waits, &bell, OVER_NS);
         assert!(second.is_none(), "one sweeps");
         join(&mut others).into_iter().for_each(|asleep| drop(turn(asleep)));
         assert!(bell.rang(), "its time is over and nobody looks");
@@ -100,11 +109,11 @@ fn an_ask_that_enters_while_the_sweeper_looks_is_seen_by_it_or_calls_it() {
     check(|| {
         let (waits, sweeper) = swept();
         // The sweeper is called for this one, so the next one trusts it to come.
-        waits.note(waiting(&Bell::new().0, LONG_OVER_NS));
+        let _late = note(&waits, &Bell::new().0, LONG_OVER_NS);
         assert!(sweeper.called().now_or_never().is_some());
         let mut others = vec![thread::spawn(move || look(sweeper).expect("one waits"))];
         let (bell, _) = Bell::new();
-        let (_, second) = waits.note(waiting(&bell, OVER_NS));
+        let (_asks, second) = note(&waits, &bell, OVER_NS);
         assert!(second.is_none(), "one sweeps");
         join(&mut others).into_iter().for_each(|asleep| drop(turn(asleep)));
         assert!(bell.rang(), "its time is over and nobody looks");
@@ -120,11 +129,12 @@ fn of_asks_that_enter_together_one_gets_a_sweeper() {
                 let waits = Arc::clone(&waits);
                 thread::spawn(move || {
                     let (bell, _) = Bell::new();
-                    (waits.note(waiting(&bell, OVER_NS)).1, bell)
+                    (note(&waits, &bell, OVER_NS), bell)
                 })
             })
             .collect();
-        let (sweepers, bells): (Vec<_>, Vec<_>) = join(&mut others).into_iter().unzip();
+        let (noted, bells): (Vec<_>, Vec<_>) = join(&mut others).into_iter().unzip();
+        let (_asks, sweepers): (Vec<_>, Vec<_>) = noted.into_iter().unzip();
         let sweepers: Vec<_> = sweepers.into_iter().flatten().collect();
         assert_eq!(sweepers.len(), 1);
         sweepers.into_iter().for_each(|sweeper| drop(turn(rest(sweeper))));

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use beluga_core::CallContext;
 
-use crate::envelope::{CallPacket, Parcel, StreamPacket};
+use crate::call::CallPacket;
+use crate::envelope::{Parcel, StreamPacket};
 use crate::message::{Message, StreamMessage};
 
 /// What messages have in common that belong to one worker: the hash of a session, a tenant, a file.

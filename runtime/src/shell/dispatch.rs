@@ -2,8 +2,9 @@
 
 use crate::actor::{Actor, DeferredHandler, StreamHandler};
 use crate::batch::{handle_all, open_batch};
+use crate::call::open_call;
 use crate::cx::Cx;
-use crate::envelope::{Envelope, open_call, open_stream};
+use crate::envelope::{Envelope, open_stream};
 use crate::message::{Message, StreamMessage};
 use crate::protocol::Streaming;
 
@@ -47,8 +48,8 @@ fn call<'a, A: DeferredHandler<M>, M: Message>(
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
     let envelope = hand.as_mut()?.as_mut();
-    if let Some((message, reply)) = open_call::<M>(envelope) {
-        return Some(nest.place(actor.handle(message, reply, cx)));
+    if let Some((message, reply)) = open_call(envelope, A::ANSWERING) {
+        return Some(nest.place_with(|| actor.handle(message, reply, cx)));
     }
     let items = open_batch::<M>(envelope)?;
     Some(nest.place(handle_all(actor, items, cx)))

@@ -28,7 +28,7 @@ const YIELD_MESSAGES: u32 = 128;
 /// After how long a drain lets others run.
 const YIELD_AFTER_NS: u64 = 200_000;
 /// How many messages share one look at the clock.
-const MESSAGES_PER_CLOCK: u32 = 16;
+const MESSAGES_PER_CLOCK: u64 = 16;
 /// How long an activation without a message is not asked to leave memory.
 const UNSERVED_STAYS: Duration = Duration::from_secs(1);
 
@@ -61,8 +61,9 @@ pub(crate) struct Drain {
     /// How many messages were handled since the drain last rested.
     served: u32,
     served_since_ns: u64,
-    /// How many messages were handled since the drain last read the clock.
-    unclocked: u32,
+    /// How many messages were handled since the drain last read the clock. Wider than it has to be: two counters of one width
+    /// beside each other are added to as one, and wait for the last write to either.
+    unclocked: u64,
 }
 
 impl Drain {
@@ -200,7 +201,9 @@ impl Drain {
     #[inline]
     pub(super) fn done(&mut self) {
         self.guard.finish();
-        self.guard.kept = None;
+        if self.guard.kept.is_some() {
+            self.guard.kept = None;
+        }
         self.has_served = true;
         self.incarnation.slot.stats.add_handled(1);
     }
@@ -231,9 +234,11 @@ impl Drain {
     pub(super) fn is_due_to_yield(&mut self) -> bool {
         self.served += 1;
         self.unclocked += 1;
-        if self.unclocked < MESSAGES_PER_CLOCK {
-            return false;
-        }
+        self.unclocked >= MESSAGES_PER_CLOCK && self.has_worked_long()
+    }
+
+    /// Looks at the clock.
+    fn has_worked_long(&mut self) -> bool {
         self.unclocked = 0;
         let now = self.slot().ground.clock.read();
         let due = self.served >= YIELD_MESSAGES || now.saturating_sub(self.served_since_ns) > YIELD_AFTER_NS;
@@ -247,7 +252,7 @@ impl Drain {
     #[inline]
     pub(super) fn rested(&mut self) {
         self.served = 0;
-        self.served_since_ns = self.slot().ground.clock.coarse();
+        self.served_since_ns = self.slot().ground.clock.coarse_at_most();
     }
 
     /// Cancels what the handler in hand does for its call, and what no call stands behind.

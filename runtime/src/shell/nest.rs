@@ -49,8 +49,17 @@ impl Nest {
     where
         F: Future<Output = ()> + Send + 'a,
     {
+        self.place_with(|| future)
+    }
+
+    /// Puts a future into its place that is made there: it need not be copied.
+    #[inline]
+    pub fn place_with<'a, F>(&'a mut self, make: impl FnOnce() -> F) -> Placed<'a>
+    where
+        F: Future<Output = ()> + Send + 'a,
+    {
         if size_of::<F>() > NEST_BYTES || align_of::<F>() > align_of::<Unit>() {
-            let pointer: *mut (dyn Future<Output = ()> + Send + 'a) = Box::into_raw(Box::new(future));
+            let pointer: *mut (dyn Future<Output = ()> + Send + 'a) = Box::into_raw(Box::new(make()));
             // SAFETY: a pointer from a box is not null.
             return Placed { future: unsafe { NonNull::new_unchecked(pointer) }, boxed: true, nest: PhantomData };
         }
@@ -61,8 +70,8 @@ impl Nest {
         let pointer = self.memory.as_mut_ptr().cast::<F>();
         // SAFETY: the memory is large and aligned enough for an `F` (seen to above), lives in a box (so it does not
         // move with the nest) and is empty: the only other `Placed` over this nest would still borrow it. `Placed`
-        // drops the future before the borrow ends.
-        unsafe { pointer.write(future) };
+        // drops the future before the borrow ends. Nothing is written if `make` panics.
+        unsafe { pointer.write(make()) };
         let pointer: *mut (dyn Future<Output = ()> + Send + 'a) = pointer;
         // SAFETY: it points into a box.
         Placed { future: unsafe { NonNull::new_unchecked(pointer) }, boxed: false, nest: PhantomData }

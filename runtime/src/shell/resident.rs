@@ -159,7 +159,8 @@ async fn serve<A: Actor>(
         if drain.is_over() {
             return ExitReason::Stopped;
         }
-        if let Some(notice) = drain.notices.pop_front() {
+        if !drain.notices.is_empty() {
+            let Some(notice) = drain.notices.pop_front() else { continue };
             if let Err(reason) = Box::pin(tell_notice(drain, value, cx, nest, notice)).await {
                 return reason;
             }

@@ -125,20 +125,20 @@ impl System {
     pub(crate) fn keyed_deadlocks(&self) -> Vec<((u64, u64), Deadlock)> {
         let waits = &self.ground().waits;
         // An ask that ended between two looks is in no circle.
-        let identity = |wait: &Waiting| (wait.from, wait.to, wait.since_ns, wait.message);
+        let identity = |wait: &Waiting| (wait.from(), wait.to, wait.since_ns, wait.message());
         let first: BTreeSet<_> = waits.list().iter().map(identity).collect();
         let mut edges: HashMap<u64, Vec<Waiting>> = HashMap::new();
-        let blocking = |wait: &Waiting| wait.in_handler && wait.from != 0 && wait.to != 0;
+        let blocking = |wait: &Waiting| wait.in_handler() && wait.from() != 0 && wait.to != 0;
         for wait in waits.list() {
             if blocking(&wait) && first.contains(&identity(&wait)) {
-                edges.entry(wait.from).or_default().push(wait);
+                edges.entry(wait.from()).or_default().push(wait);
             }
         }
         let circles = circles(&edges);
         let names = self.names_of(circles.iter().flatten().copied());
         let now_ns = self.ground().clock.read();
         let show = |circle: Vec<&Waiting>| {
-            let key = circle.first().map_or((0, 0), |oldest| (oldest.from, oldest.since_ns));
+            let key = circle.first().map_or((0, 0), |oldest| (oldest.from(), oldest.since_ns));
             (key, Deadlock { asks: circle.into_iter().map(|wait| shown(wait, &names, now_ns)).collect() })
         };
         circles.into_iter().map(show).collect()
@@ -147,7 +147,7 @@ impl System {
     /// Finds the names of the actors that ask or are asked.
     fn names_of<'a>(&self, waits: impl IntoIterator<Item = &'a Waiting>) -> HashMap<u64, Arc<str>> {
         let wanted: BTreeSet<u64> =
-            waits.into_iter().flat_map(|wait| [wait.from, wait.to]).filter(|id| *id != 0).collect();
+            waits.into_iter().flat_map(|wait| [wait.from(), wait.to]).filter(|id| *id != 0).collect();
         if wanted.is_empty() {
             return HashMap::new();
         }
@@ -164,13 +164,13 @@ fn shown(wait: &Waiting, names: &HashMap<u64, Arc<str>>, now_ns: u64) -> AskInFl
     let to = names.get(&wait.to).cloned();
     let to = to.or_else(|| wait.to_key.as_ref().map(|key| Arc::from(key.name())));
     AskInFlight {
-        from: names.get(&wait.from).cloned(),
+        from: names.get(&wait.from()).cloned(),
         to: to.unwrap_or_else(|| Arc::from("an actor that ended")),
-        message: wait.message,
+        message: wait.message(),
         age: Duration::from_nanos(now_ns.saturating_sub(wait.since_ns)),
         remaining: (wait.deadline_ns != NEVER_NS)
             .then(|| Duration::from_nanos(wait.deadline_ns.saturating_sub(now_ns))),
-        in_handler: wait.in_handler,
+        in_handler: wait.in_handler(),
     }
 }
 
@@ -185,7 +185,7 @@ fn circles(edges: &HashMap<u64, Vec<Waiting>>) -> Vec<Vec<&Waiting>> {
         let mut at = start;
         let mut next = 0;
         loop {
-            let on_path = path.iter().position(|(wait, _)| wait.from == at);
+            let on_path = path.iter().position(|(wait, _)| wait.from() == at);
             let step = if done.contains(&at) { None } else { edges.get(&at).and_then(|waits| waits.get(next)) };
             match (on_path.filter(|_| next == 0), step) {
                 (Some(first), _) => {
@@ -193,7 +193,7 @@ fn circles(edges: &HashMap<u64, Vec<Waiting>>) -> Vec<Vec<&Waiting>> {
                     let oldest =
                         circle.iter().enumerate().min_by_key(|(_, wait)| wait.since_ns).map_or(0, |(index, _)| index);
                     circle.rotate_left(oldest);
-                    done.extend(circle.iter().map(|wait| wait.from));
+                    done.extend(circle.iter().map(|wait| wait.from()));
                     found.push(circle);
                     break;
                 }
@@ -204,11 +204,11 @@ fn circles(edges: &HashMap<u64, Vec<Waiting>>) -> Vec<Vec<&Waiting>> {
                 (None, None) => {
                     done.insert(at);
                     let Some((wait, index)) = path.pop() else { break };
-                    (at, next) = (wait.from, index + 1);
+                    (at, next) = (wait.from(), index + 1);
                 }
             }
         }
-        done.extend(path.iter().map(|(wait, _)| wait.from));
+        done.extend(path.iter().map(|(wait, _)| wait.from()));
     }
     found
 }

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use crate::actor::Actor;
 use crate::batch::open_batch;
-use crate::call::Answers;
+use crate::call::{Answering, Answers, open_call};
 use crate::cx::Cx;
-use crate::envelope::{Envelope, open_call, open_stream};
+use crate::envelope::{Envelope, open_stream};
 use crate::message::{Message, StreamMessage};
 use crate::protocol::{Accepts, Protocol, Streaming};
 use crate::reference::Ref;
@@ -204,11 +204,11 @@ fn take_call<'a, P: Protocol, M: Message>(
     nest: &'a mut Nest,
 ) -> Option<Placed<'a>> {
     let envelope = hand.as_mut()?.as_mut();
-    let Some((message, reply)) = open_call::<M>(envelope) else {
+    let Some((message, reply)) = open_call(envelope, Answering::<ProbeActor<P>, M>::LATER) else {
         let mut items = open_batch::<M>(envelope)?;
         return Some(nest.place(async move {
             while let Some(message) = items.next() {
-                let (reply, context) = (ReplyPort::new(Answers::to_nobody(), M::NAME), cx.context().clone());
+                let (reply, context) = (ReplyPort::new(Answers::to_nobody(), &M::NAME), cx.context().clone());
                 actor.take(M::NAME, Received { message, reply, context }).await;
             }
         }));

@@ -15,7 +15,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::ground::{Clock, IN_JOB};
+use crate::clock::Clock;
+use crate::ground::IN_JOB;
 
 /// How many threads of one system are watched beyond two for each worker of its runtime: workers are replaced while
 /// they block in place, and any thread may poll. Those that find no seat are not watched.

@@ -10,7 +10,8 @@ use super::inbound::NEWEST;
 use super::remote::Remote;
 use super::{Codec, Manner, WireCall};
 use crate::batch::open_batch;
-use crate::envelope::{Envelope, open_call, open_stream};
+use crate::call::{Answering, open_call};
+use crate::envelope::{Envelope, open_stream};
 use crate::message::{Message, StreamMessage};
 use crate::{task, time};
 
@@ -29,7 +30,7 @@ where
     let draft = Draft::of(remote, &envelope);
     let style = Style { name: M::NAME, version: M::VERSION, codec: M::CODEC };
     let carry = |message: &M, manner| draft.carry(remote, message, manner, style, message.downgrade(M::CODEC));
-    if let Some((message, reply)) = open_call::<M>(&mut *envelope) {
+    if let Some((message, reply)) = open_call(&mut *envelope, Answering::<(), M>::LATER) {
         let answers = reply.into_answers();
         if answers.are_to_nobody() {
             let told = carry(&message, Manner::Tell);
@@ -59,7 +60,7 @@ where
 pub(super) fn try_send<M: Message + Serialize>(remote: &Remote, mut envelope: Envelope) -> Result<()> {
     let draft = Draft::of(remote, &envelope);
     let style = Style { name: M::NAME, version: M::VERSION, codec: M::CODEC };
-    let Some((message, reply)) = open_call::<M>(&mut *envelope) else {
+    let Some((message, reply)) = open_call(&mut *envelope, Answering::<(), M>::LATER) else {
         return Err(Error::internal("an envelope of another type"));
     };
     let sent = draft.write(remote, &message, Manner::Tell, style).and_then(|call| remote.egress().try_tell(call));

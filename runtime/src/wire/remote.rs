@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use beluga_core::{BoxFuture, Error, Result};
 
 use super::{Egress, Target, WireEntry, WireProtocol};
+use crate::clock::Clock;
 use crate::delivery::{Elsewhere, Resolve, Route};
 use crate::envelope::Envelope;
-use crate::ground::{Clock, Ground};
+use crate::ground::Ground;
 use crate::slot::Slot;
 use crate::task;
 
