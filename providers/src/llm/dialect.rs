@@ -7,7 +7,7 @@ use beluga_core::{Error, ModelRequest, Result};
 use super::answer::Decode;
 use super::framing::Framing;
 use super::profile::Profile;
-use super::{anthropic, bedrock, gemini, openai_chat};
+use super::{anthropic, bedrock, gemini, interactions, openai_chat};
 
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,11 +21,14 @@ pub enum Dialect {
     Gemini,
     /// Bedrock's Converse.
     Bedrock,
+    /// Gemini's Interactions.
+    Interactions,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 4] = [Dialect::OpenAiChat, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock];
+    pub const ALL: [Dialect; 5] =
+        [Dialect::OpenAiChat, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock, Dialect::Interactions];
 
     /// The table: one arm a dialect. Everything else goes through what it returns.
     pub(super) fn grammar(self) -> &'static dyn Grammar {
@@ -34,6 +37,7 @@ impl Dialect {
             Dialect::Anthropic => &anthropic::Messages,
             Dialect::Gemini => &gemini::Gemini,
             Dialect::Bedrock => &bedrock::Converse,
+            Dialect::Interactions => &interactions::Interactions,
         }
     }
 

@@ -30,6 +30,7 @@ mod factory;
 mod fault;
 mod framing;
 mod gemini;
+mod interactions;
 mod json;
 mod media;
 mod model;
@@ -45,4 +46,7 @@ pub use factory::{register, register_with};
 pub use framing::Framing;
 pub use model::{FIRST_BYTE_DEFAULT, STREAM_IDLE_MAX};
 pub use profile::{AddressForm, Auth, CacheWord, Place, Profile, ReasoningBack, ReasoningParameter};
-pub use profiles::{ANTHROPIC, BEDROCK, DEEPSEEK, GOOGLE, GROQ, OLLAMA, OPENAI, OPENAI_COMPATIBLE, PROFILES, VERTEX};
+pub use profiles::{
+    ANTHROPIC, BEDROCK, DEEPSEEK, GOOGLE, GOOGLE_INTERACTIONS, GROQ, OLLAMA, OPENAI, OPENAI_COMPATIBLE, PROFILES,
+    VERTEX,
+};

@@ -155,6 +155,10 @@ pub const VERTEX: Profile = Profile {
     ..GOOGLE
 };
 
+/// Gemini of AI Studio through its newer API (Interactions, read 2026-11).
+pub const GOOGLE_INTERACTIONS: Profile =
+    Profile { name: "google-interactions", dialect: Dialect::Interactions, ..GOOGLE };
+
 /// Amazon Bedrock (Converse; API keys, and signature version 4, read 2026-11). Inference profiles have ids with the prefix
 /// of their region.
 pub const BEDROCK: Profile = Profile {
@@ -177,5 +181,15 @@ pub const BEDROCK: Profile = Profile {
 };
 
 /// Every profile, by name.
-pub const PROFILES: [&Profile; 9] =
-    [&ANTHROPIC, &BEDROCK, &DEEPSEEK, &GOOGLE, &GROQ, &OLLAMA, &OPENAI, &OPENAI_COMPATIBLE, &VERTEX];
+pub const PROFILES: [&Profile; 10] = [
+    &ANTHROPIC,
+    &BEDROCK,
+    &DEEPSEEK,
+    &GOOGLE,
+    &GOOGLE_INTERACTIONS,
+    &GROQ,
+    &OLLAMA,
+    &OPENAI,
+    &OPENAI_COMPATIBLE,
+    &VERTEX,
+];

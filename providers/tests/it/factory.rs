@@ -28,7 +28,18 @@ fn every_kind_is_registered_and_a_second_time_is_a_conflict() {
     let names: Vec<&str> = registry.names().collect();
     assert_eq!(
         names,
-        ["anthropic", "bedrock", "deepseek", "google", "groq", "ollama", "openai", "openai-compatible", "vertex"]
+        [
+            "anthropic",
+            "bedrock",
+            "deepseek",
+            "google",
+            "google-interactions",
+            "groq",
+            "ollama",
+            "openai",
+            "openai-compatible",
+            "vertex"
+        ]
     );
     let again = beluga_providers::llm::register(&mut registry);
     assert_eq!(again.unwrap_err().code(), Code::Conflict);
