@@ -4,6 +4,7 @@ use beluga_core::HandoffMode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::budget::{self, SpendSettings};
 use super::check::Check;
 use super::settings::{Config, check_name};
 use super::{DEFAULT_PROVIDER, hint};
@@ -12,10 +13,10 @@ use super::{DEFAULT_PROVIDER, hint};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentSettings {
-    /// The name of a provider, the X of providers.X; may be left out where there is only one, or one named "default".
+    /// The name of a provider or a router, the X of providers.X or routers.X; may be left out where there is only one, or one named "default".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Names of providers that are asked, in order, when the model is unavailable.
+    /// Names of providers or routers that are asked, in order, when the model is unavailable.
     #[schemars(length(max = 8))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<String>,
@@ -43,6 +44,9 @@ pub struct AgentSettings {
     #[schemars(range(min = 1, max = 1000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u32>,
+    /// What a turn that begins with it may spend, in place of budgets.run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<SpendSettings>,
 }
 
 /// A tier of memory.
@@ -149,6 +153,9 @@ impl AgentSettings {
                 check.at(&at("fallback"), index, format!("names \"{provider}\" twice"), None);
             }
         }
+        if let Some(spend) = &self.budget {
+            budget::check_agent(name, spend, check);
+        }
         self.check_tools(name, check);
         self.check_handoffs(name, config, check);
     }
@@ -184,7 +191,7 @@ impl AgentSettings {
 
 /// Says what is wrong with the name of a provider; a vendor's model id is told so.
 fn wrong_provider(name: &str, config: &Config) -> Option<(String, Option<String>)> {
-    let known: Vec<&str> = config.provider_names();
+    let known: Vec<&str> = config.model_names();
     if known.contains(&name) {
         return None;
     }

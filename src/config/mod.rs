@@ -8,17 +8,20 @@
 //! configuration prints [`Config::masked`]. Limits: a file of at most [`FILE_MAX_BYTES`].
 
 mod agent;
+mod budget;
 mod check;
 mod document;
 mod environment;
 mod fallback;
 mod hint;
 mod load;
+mod money;
 mod nats;
 mod period;
 mod pool;
 mod problem;
 mod provider;
+mod router;
 mod schema;
 mod service;
 mod settings;
@@ -29,15 +32,18 @@ mod watch;
 mod tests;
 
 pub use agent::{AgentSettings, HandoffSettings, HandoffTarget, MemoryTier, PersonaSettings};
+pub use budget::{BudgetSettings, PriceSettings, SpendSettings};
 pub use check::Check;
 pub use environment::{Environment, PREFIX};
 pub use fallback::{DEFAULT_AGENT, DEFAULT_PROVIDER, provider_from_environment};
 pub use load::{FILE_MAX_BYTES, Settings, Sources, load};
+pub use money::Usd;
 pub use nats::NatsSettings;
 pub use period::Period;
 pub use pool::{PoolRouting, PoolSettings};
 pub use problem::{ConfigError, Problem};
 pub use provider::{AdmissionSettings, BreakerSettings, ProviderSettings, RetrySettings};
+pub use router::{CacheSettings, RouteSettings, RouteTarget, RouterSettings, RouterStrategy};
 pub use schema::schema;
 pub(crate) use service::parse_addr;
 pub use service::{

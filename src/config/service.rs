@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::agent::MemoryTier;
+use super::budget::SpendSettings;
 use super::check::Check;
 use super::period::Period;
 
@@ -65,6 +66,9 @@ pub struct TenantSettings {
     /// Its service tier, one of `[tiers]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
+    /// What it may spend, in place of its tier's budget and `budgets.tenant`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<SpendSettings>,
 }
 
 /// The limits of a service tier, for each of its tenants at each provider, in place of `tenant_rpm` and `tenant_tpm`.
@@ -79,6 +83,9 @@ pub struct TierSettings {
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tpm: Option<u64>,
+    /// What each of its tenants may spend, in place of `budgets.tenant`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<SpendSettings>,
 }
 
 /// The HTTP face.

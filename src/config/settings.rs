@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::agent::{AgentSettings, MemoryTier};
+use super::budget::{BudgetSettings, PriceSettings};
 use super::check::Check;
 use super::environment::Environment;
 use super::fallback::{self, DEFAULT_PROVIDER};
@@ -15,12 +16,13 @@ use super::load::{Settings, Sources, load};
 use super::nats::NatsSettings;
 use super::problem::ConfigError;
 use super::provider::ProviderSettings;
+use super::router::RouterSettings;
 use super::service::{
     HttpSettings, JournalSettings, LimitSettings, MemorySettings, TenantSettings, TierSettings, WatchdogSettings,
 };
 use super::tool::ToolSettings;
 
-/// The most providers, and the most agents, one file may declare.
+/// The most providers, routers, agents, tiers or prices one file may declare.
 const ENTRIES_MAX: usize = 1000;
 
 /// The most tenants one file may declare.
@@ -41,6 +43,9 @@ const TENANTS_MAX: usize = 10_000;
 pub struct Config {
     /// Who answers, by a name of one's own.
     pub providers: BTreeMap<String, ProviderSettings>,
+    /// Several providers as one model, by a name of one's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub routers: BTreeMap<String, RouterSettings>,
     /// The built-in tools.
     pub tools: ToolSettings,
     /// Who speaks, by name.
@@ -55,6 +60,11 @@ pub struct Config {
     pub nats: NatsSettings,
     /// The bounds of the node.
     pub limits: LimitSettings,
+    /// What may be spent.
+    pub budgets: BudgetSettings,
+    /// What models cost, by family: a model id without its date.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<String, PriceSettings>,
     /// Who looks for what hangs.
     pub watchdog: WatchdogSettings,
     /// What is known of tenants, by id. Others are served too, without a tier.
@@ -95,6 +105,9 @@ impl Config {
         let known: Vec<&str> = self.tiers.keys().map(String::as_str).collect();
         for (name, tenant) in &self.tenants {
             check_name(check, &["tenants", name], name);
+            if let Some(budget) = &tenant.budget {
+                budget.check(&["tenants", name, "budget"], check);
+            }
             if let Some(tier) = tenant.tier.as_ref().filter(|tier| !self.tiers.contains_key(*tier)) {
                 let message = format!("no tier \"{}\" in [tiers]", tier.escape_debug());
                 check.problem(&["tenants", name, "tier"], message, hint::unknown(tier, &known));
@@ -112,7 +125,14 @@ impl Config {
         }
     }
 
-    /// Returns the names agents may use; without any provider that is the one the environment chooses.
+    /// Returns the names agents may take as their model: providers, then routers.
+    pub(super) fn model_names(&self) -> Vec<&str> {
+        let mut names = self.provider_names();
+        names.extend(self.routers.keys().map(String::as_str));
+        names
+    }
+
+    /// Returns the names of providers; without any that is the one the environment chooses.
     pub(super) fn provider_names(&self) -> Vec<&str> {
         if self.providers.is_empty() {
             return vec![DEFAULT_PROVIDER];
@@ -123,9 +143,14 @@ impl Config {
 
 impl Settings for Config {
     fn check(&self, check: &mut Check<'_>) {
-        for (section, count) in
-            [("providers", self.providers.len()), ("agents", self.agents.len()), ("tiers", self.tiers.len())]
-        {
+        let counts = [
+            ("providers", self.providers.len()),
+            ("routers", self.routers.len()),
+            ("agents", self.agents.len()),
+            ("tiers", self.tiers.len()),
+            ("prices", self.prices.len()),
+        ];
+        for (section, count) in counts {
             if count > ENTRIES_MAX {
                 check.problem(&[section], format!("has {count} entries; at most {ENTRIES_MAX} are allowed"), None);
             }
@@ -133,12 +158,19 @@ impl Settings for Config {
         for (name, provider) in &self.providers {
             provider.check(name, check);
         }
+        for (name, router) in &self.routers {
+            router.check(name, self, check);
+        }
         for (name, agent) in &self.agents {
             agent.check(name, self, check);
         }
-        for tier in self.tiers.keys() {
-            check_name(check, &["tiers", tier], tier);
+        for (name, tier) in &self.tiers {
+            check_name(check, &["tiers", name], name);
+            if let Some(budget) = &tier.budget {
+                budget.check(&["tiers", name, "budget"], check);
+            }
         }
+        self.budgets.check(check);
         self.check_tenants(check);
         self.tools.check(check);
         self.http.check(check);

@@ -48,6 +48,59 @@ fn the_environment_chooses_the_provider_in_a_documented_order() {
 }
 
 #[test]
+fn a_router_is_a_model_of_known_providers() {
+    let providers = "[providers.a]\nkind = \"offline\"\n[providers.b]\nkind = \"offline\"\n";
+    let config = read(&format!(
+        "{providers}[routers.all]\nroutes = [\"a\", {{ provider = \"b\", vision = false, context_tokens = 8000 }}]\n\
+         strategy = \"latency\"\nhedge_after = \"2s\"\ncache = {{ ttl = \"1m\", single_flight = true }}\n\
+         [agents.x]\nmodel = \"all\"\nfallback = [\"b\"]\n"
+    ));
+    let config = config.unwrap();
+    let router = &config.routers["all"];
+    assert_eq!((router.strategy, router.routes[1].provider()), (RouterStrategy::Latency, "b"));
+    let cache = router.cache.as_ref().unwrap();
+    assert_eq!((cache.entries, cache.ttl, cache.single_flight), (1_024, Period::from_secs(60), true));
+    let (paths, text) = refused(&format!(
+        "{providers}[routers.a]\nroutes = [\"b\"]\n[routers.r]\nroutes = [\"c\", \"a\", \"a\"]\nhedge_after = \"0s\"\n\
+         [routers.none]\nroutes = []\n[agents.x]\nmodel = \"al\"\n"
+    ));
+    for path in
+        ["routers.a", "routers.r.routes[0]", "routers.r.routes[2]", "routers.r.hedge_after", "routers.none.routes"]
+    {
+        assert!(paths.iter().any(|have| have == path), "{path} is missing in {text}");
+    }
+    let (_, text) = refused(&format!("{providers}[routers.all]\nroutes = [\"a\"]\n[agents.x]\nmodel = \"alll\"\n"));
+    assert!(text.contains("did you mean \"all\""), "{text}");
+}
+
+#[test]
+fn budgets_and_prices_are_in_dollars_and_have_windows_where_they_may() {
+    let config = read(
+        "[budgets]\noutput_tokens = 500\nrun = { tokens = 20000, cost_usd = 0.25 }\n\
+         tenant = { cost_usd = 10, every = \"1d\" }\n[budgets.node]\nrequests = 7\n\
+         [tenants.acme]\nbudget = { tokens = 5 }\n[tiers.gold]\nbudget = { time = \"1h\" }\n\
+         [prices.\"gpt-x\"]\nprovider = \"openai\"\ninput = 2.5\noutput = 15\n\
+         [agents.x]\nbudget = { requests = 3 }\n",
+    );
+    let config = config.unwrap();
+    let budgets = &config.budgets;
+    assert_eq!(
+        (budgets.run.cost_usd, budgets.tenant.every),
+        (Some(Usd::from_micro(250_000)), Some(Period::from_secs(86_400)))
+    );
+    assert_eq!((budgets.node.requests, config.agents["x"].budget.unwrap().requests), (Some(7), Some(3)));
+    assert_eq!((config.prices["gpt-x"].input.micro(), config.prices["gpt-x"].cached_input), (2_500_000, None));
+    let windows =
+        "[budgets]\nrun = { every = \"1d\" }\nnode = { every = \"0s\" }\n[agents.x]\nbudget = { every = \"1d\" }\n";
+    let (paths, text) = refused(windows);
+    for path in ["budgets.run.every", "budgets.node.every", "agents.x.budget.every"] {
+        assert!(paths.iter().any(|have| have == path), "{path} is missing in {text}");
+    }
+    let (paths, text) = refused("[budgets]\nnode = { tokens = 0 }\n[prices.y]\ninput = -1\noutput = 1\n");
+    assert_eq!(paths, ["budgets.node.tokens", "prices.y.input"], "{text}");
+}
+
+#[test]
 fn every_problem_is_listed_with_its_path_place_and_hint() {
     let (paths, text) = refused(
         r#"

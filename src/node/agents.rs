@@ -7,6 +7,7 @@ use beluga_actors::memory::{CoreMemory, RecallMemory};
 use beluga_actors::model::{FallbackModel, ModelRef};
 use beluga_core::{AgentName, ChatModel, Result};
 
+use super::budgets;
 use super::models::ModelSet;
 use crate::config::{AgentSettings, Config, MemoryTier};
 
@@ -99,6 +100,9 @@ async fn spec(
     if config.remembers(settings, MemoryTier::Recall) {
         builder = builder.memory(memories.recall.clone());
         builder = builder.shared_tool(agents.tools().get(&memories.recall.tool().definition().name)?);
+    }
+    if let Some(budget) = &settings.budget {
+        builder = builder.budget(budgets::limits(budget));
     }
     if let Some(rounds) = settings.max_iterations {
         builder = builder.max_iterations(rounds);

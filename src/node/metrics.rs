@@ -4,9 +4,11 @@
 //! do not mix. Labels are bounded by what is configured: kinds of actors, lanes, providers, tools. Never a tenant, a session
 //! or a message.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use beluga_actors::agent::Agents;
+use beluga_actors::budget::{UsageQuery, UsageReport};
 use beluga_actors::model::Models;
 use beluga_providers::sqlite::Sqlite;
 use beluga_runtime::{BreakerState, Census, Troubles};
@@ -66,12 +68,33 @@ impl NodeMetrics {
             text.sample("beluga_model_tokens_total", &[("provider", name), ("type", "input")], model.input_tokens);
             text.sample("beluga_model_tokens_total", &[("provider", name), ("type", "output")], model.output_tokens);
         }
+        if let Some(budgets) = self.agents.budgets() {
+            write_spending(text, &budgets.usage(&UsageQuery::default()));
+        }
         text.family("beluga_tool_calls_total", "counter", "Calls of tools, by outcome.");
         for tool in self.agents.tools().totals() {
             let name = tool.name.as_str();
             text.sample("beluga_tool_calls_total", &[("tool", name), ("outcome", "ok")], tool.succeeded);
             text.sample("beluga_tool_calls_total", &[("tool", name), ("outcome", "error")], tool.failed);
         }
+    }
+}
+
+/// Summed over tenants and agents: neither is bounded by the configuration.
+fn write_spending(text: &mut Text, report: &UsageReport) {
+    let mut models: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for row in &report.usage {
+        let (cost, unpriced) = models.entry((&row.provider, &row.model)).or_default();
+        *cost = cost.saturating_add(row.cost_micro_usd);
+        *unpriced = unpriced.saturating_add(row.unpriced_requests);
+    }
+    text.family("beluga_model_cost_micro_usd_total", "counter", "Cost of models in millionths of a dollar.");
+    for ((provider, model), (cost, _)) in &models {
+        text.sample("beluga_model_cost_micro_usd_total", &[("vendor", provider), ("model", model)], cost);
+    }
+    text.family("beluga_model_unpriced_requests_total", "counter", "Tries whose cost is unknown: no price is.");
+    for ((provider, model), (_, unpriced)) in &models {
+        text.sample("beluga_model_unpriced_requests_total", &[("vendor", provider), ("model", model)], unpriced);
     }
 }
 

@@ -7,6 +7,7 @@
 //! Not here: what a part does (its own room), telemetry (the process's), signals (the binary's).
 
 mod agents;
+mod budgets;
 mod data_dir;
 mod face;
 #[cfg(feature = "fault-injection")]
@@ -17,6 +18,7 @@ mod nats;
 mod parts;
 mod registry;
 mod reload;
+mod routers;
 mod start;
 mod stores;
 mod tools;

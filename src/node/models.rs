@@ -1,23 +1,28 @@
-//! Makes supervised models of `[providers.X]`.
+//! Makes supervised models of `[providers.X]` and `[routers.X]`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use beluga_actors::budget::Budgets;
 use beluga_actors::model::{ModelPolicy, ModelRef, Models};
 use beluga_core::{ChatModel, Error, Host, ModelFactory, ModelRegistry, ProviderConfig, Result, SecretString};
 use beluga_runtime::service::{RateLimitConfig, RetryConfig, TimeoutConfig};
-use beluga_runtime::{Backoff, BreakerConfig};
+use beluga_runtime::{Backoff, BreakerConfig, SystemRandom};
 
 use super::registry::model_registry;
-use crate::config::{Config, Environment, PoolSettings, ProviderSettings, TierSettings};
+use super::{budgets, routers};
+use crate::config::{Config, Environment, PoolSettings, PriceSettings, ProviderSettings, RouterSettings, TierSettings};
 
 /// The models of a node, by the names of their providers.
 #[derive(Debug)]
 pub(super) struct ModelSet {
     models: Models,
+    budgets: Budgets,
     registry: ModelRegistry,
     host: Arc<dyn Host>,
+    random: SystemRandom,
     running: BTreeMap<String, Running>,
+    routers: BTreeMap<String, RunningRouter>,
     started: u64,
 }
 
@@ -27,12 +32,28 @@ struct Running {
     model: ModelRef,
 }
 
+#[derive(Debug, Clone)]
+struct RunningRouter {
+    settings: RouterSettings,
+    prices: BTreeMap<String, PriceSettings>,
+    /// The actors it asks, by name; one that was replaced makes a new router.
+    asks: Vec<String>,
+    model: ModelRef,
+}
+
 /// Models that were built and do not run yet.
 pub(super) type Built = BTreeMap<String, Arc<dyn ChatModel>>;
 
 impl ModelSet {
-    pub(super) fn new(models: Models, host: Arc<dyn Host>) -> Result<Self> {
-        Ok(Self { models, registry: model_registry()?, host, running: BTreeMap::new(), started: 0 })
+    pub(super) fn new(models: Models, budgets: Budgets, host: Arc<dyn Host>, random: SystemRandom) -> Result<Self> {
+        let registry = model_registry()?;
+        let (running, routers) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { models, budgets, registry, host, random, running, routers, started: 0 })
+    }
+
+    /// Returns the budgets the models ask.
+    pub(super) fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     /// Returns the running models.
@@ -71,27 +92,57 @@ impl ModelSet {
         let mut retired = Vec::new();
         for (name, model) in built {
             let Some(settings) = config.providers.get(&name) else { continue };
-            self.started += 1;
-            // The name of a replaced model stays taken until its last call has ended.
-            let actor =
-                if self.running.contains_key(&name) { format!("{name}.{}", self.started) } else { name.clone() };
-            let model = self.models.spawn(actor, model, policy(settings, &config.tiers)).await?;
+            let actor = self.actor_name(&name, self.running.contains_key(&name));
+            let policy = ModelPolicy { budgets: Some(self.budgets.clone()), ..policy(settings, &config.tiers) };
+            let model = self.models.spawn(actor, model, policy).await?;
             let running = Running { settings: settings.clone(), model };
             retired.extend(self.running.insert(name, running).map(|old| old.model));
         }
         let gone: Vec<String> =
             self.running.keys().filter(|name| !config.providers.contains_key(*name)).cloned().collect();
         retired.extend(gone.iter().filter_map(|name| self.running.remove(name)).map(|old| old.model));
+        self.apply_routers(config, &mut retired).await?;
         Ok(retired)
     }
 
-    /// Returns a running model.
+    /// Starts the routers that are new, have changed, or ask a model that was replaced.
+    async fn apply_routers(&mut self, config: &Config, retired: &mut Vec<ModelRef>) -> Result<()> {
+        for (name, settings) in &config.routers {
+            let names = settings.routes.iter().map(|route| self.get(route.provider()));
+            let asks = names.map(|model| Ok(model?.name().to_owned())).collect::<Result<Vec<_>>>()?;
+            let same = |running: &RunningRouter| {
+                running.settings == *settings && running.asks == asks && running.prices == config.prices
+            };
+            if self.routers.get(name).is_some_and(same) {
+                continue;
+            }
+            let prices = budgets::prices(config);
+            let router = routers::build(settings, config, &prices, &self.random, |name| self.get(name))?;
+            let actor = self.actor_name(name, self.routers.contains_key(name));
+            let model = self.models.spawn(actor, Arc::new(router), ModelPolicy::router()).await?;
+            let running = RunningRouter { settings: settings.clone(), prices: config.prices.clone(), asks, model };
+            retired.extend(self.routers.insert(name.clone(), running).map(|old| old.model));
+        }
+        let gone: Vec<String> =
+            self.routers.keys().filter(|name| !config.routers.contains_key(*name)).cloned().collect();
+        retired.extend(gone.iter().filter_map(|name| self.routers.remove(name)).map(|old| old.model));
+        Ok(())
+    }
+
+    /// Returns a name for an actor. That of a replaced one stays taken until its last call has ended.
+    fn actor_name(&mut self, name: &str, is_taken: bool) -> String {
+        self.started += 1;
+        if is_taken { format!("{name}.{}", self.started) } else { name.to_owned() }
+    }
+
+    /// Returns a running model: a provider or a router.
     ///
     /// # Errors
     /// `config` if there is none of this name, which the checks of the configuration exclude.
     pub(super) fn get(&self, name: &str) -> Result<ModelRef> {
-        let running = self.running.get(name).map(|running| running.model.clone());
-        running.ok_or_else(|| Error::config(format!("no provider \"{name}\"")))
+        let provider = self.running.get(name).map(|running| &running.model);
+        let running = provider.or_else(|| self.routers.get(name).map(|router| &router.model));
+        running.cloned().ok_or_else(|| Error::config(format!("no provider \"{name}\"")))
     }
 }
 

@@ -9,10 +9,11 @@ use beluga_runtime::{task, time};
 use tokio::sync::mpsc;
 
 use super::agents::{self, Memories};
+use super::budgets;
 use super::models::ModelSet;
 use super::start::Node;
 use super::tools::ToolSet;
-use crate::config::{Config, Environment, Sources, Watcher};
+use crate::config::{Config, Environment, Sources, SpendSettings, Watcher};
 
 /// How many edits may wait while one is applied; each is whole, so only the last counts.
 const EDITS_WAITING: usize = 8;
@@ -28,7 +29,7 @@ pub(super) struct Applied {
 }
 
 impl Node {
-    /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is applied: providers, tools and agents change
+    /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is applied: providers, routers, tools, agents, budgets and prices change
     /// for the next turn; `[journal]`, `[http]`, `[limits]` and `[watchdog]` change with the next start. A broken file changes nothing.
     ///
     /// # Errors
@@ -72,6 +73,16 @@ impl Applied {
             );
         }
         let built = self.models.build(&config, environment)?;
+        let spends = |config: &Config| {
+            let of = |budget: &Option<SpendSettings>| *budget;
+            let tenants: Vec<_> =
+                config.tenants.iter().map(|(name, tenant)| (name.clone(), of(&tenant.budget))).collect();
+            let tiers: Vec<_> = config.tiers.iter().map(|(name, tier)| (name.clone(), of(&tier.budget))).collect();
+            (config.budgets.clone(), config.prices.clone(), tenants, tiers)
+        };
+        if spends(old) != spends(&config) {
+            self.models.budgets().configure(budgets::settings(&config)?).await?;
+        }
         let retired = self.models.apply(&config, built).await?;
         let specs = agents::build(&self.agents, &config, &self.models, &self.memories).await?;
         agents::apply(&self.agents, specs).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use beluga_actors::agent::Agents;
+use beluga_actors::budget::Budgets;
 use beluga_actors::memory::{CoreMemory, RecallMemory};
 use beluga_actors::model::Models;
 use beluga_actors::session::{Settings, Stores};
@@ -11,6 +12,7 @@ use beluga_core::{Host, Result};
 use beluga_runtime::{Lifecycles, System, WatchdogSettings};
 
 use super::agents::{self, Memories};
+use super::budgets;
 use super::data_dir::DataDir;
 use super::metrics::NodeMetrics;
 use super::models::ModelSet;
@@ -80,11 +82,14 @@ impl Node {
     /// Fills a system with models, tools, memory and agents.
     async fn assemble(config: &Config, environment: &Environment, system: &System, stores: &Stores) -> Result<Applied> {
         let host: Arc<dyn Host> = system.host();
-        let mut models = ModelSet::new(Models::start(system).await?, Arc::clone(&host))?;
+        let budgets = Budgets::start(system, budgets::settings(config)?).await?;
+        let models = Models::start(system).await?;
+        let mut models = ModelSet::new(models, budgets.clone(), Arc::clone(&host), system.random().fork())?;
         let settings = Settings {
             idle_after: config.limits.session_idle.get(),
             max_active: config.limits.active_sessions,
             turn_timeout: config.limits.turn_timeout.get(),
+            budgets: Some(budgets),
             ..Settings::default()
         };
         let agents = Agents::start(system, stores, settings).await?;
