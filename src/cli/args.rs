@@ -17,6 +17,7 @@ Examples:
   beluga chat
   beluga node --http 127.0.0.1:8080
   beluga tree
+  beluga usage --tenant acme
   beluga top --interval 500ms
   beluga schema config > beluga.schema.json
   beluga node --nats nats://127.0.0.1:4222
@@ -92,6 +93,8 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was spent on a running node: tokens and cost by tenant, agent and model, and the budgets.
+    Usage(UsageOptions),
     /// Watch a running node live, and pause, restart, stop or kill its actors.
     #[command(after_help = TOP_KEYS)]
     Top(TopOptions),
@@ -101,6 +104,23 @@ pub(super) enum Command {
         #[arg(value_enum)]
         of: SchemaOf,
     },
+}
+
+/// The options of `usage`.
+#[derive(Debug, Args)]
+pub(super) struct UsageOptions {
+    /// Only this tenant.
+    #[arg(long, value_name = "ID")]
+    pub(super) tenant: Option<String>,
+    /// Only this agent.
+    #[arg(long, value_name = "NAME")]
+    pub(super) agent: Option<String>,
+    /// Only this model.
+    #[arg(long, value_name = "ID")]
+    pub(super) model: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// The options of `top`.

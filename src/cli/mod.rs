@@ -12,6 +12,7 @@ mod place;
 mod render;
 mod top;
 mod tree;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -95,6 +96,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             Command::Node(options) => node::run(&cli.common, environment, options, &telemetry).await,
             Command::Top(options) => top::run(&cli.common, environment, options).await,
             Command::Tree { json } => tree::run(&cli.common, environment, json).await,
+            Command::Usage(options) => usage::run(&cli.common, environment, &options).await,
             Command::Schema { .. } => Ok(()),
         }
     });

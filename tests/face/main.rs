@@ -22,4 +22,5 @@ mod support;
 mod telemetry;
 mod top;
 mod turns;
+mod usage;
 mod vendor;

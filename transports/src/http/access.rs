@@ -87,7 +87,7 @@ pub(super) async fn operator(State(face): State<Face>, request: Request, next: N
 
 /// The node's token makes an operator. Without one it takes this machine, by a name that no web page can take, and
 /// nobody in between who speaks for others. Whoever acts for a tenant is none.
-fn operates(face: &Face, request: &Request) -> Answer<()> {
+pub(super) fn operates(face: &Face, request: &Request) -> Answer<()> {
     let headers = request.headers();
     let refused = |why: &'static str| Err(Error::new(Code::PermissionDenied, why).into());
     if headers.contains_key(TENANT) {

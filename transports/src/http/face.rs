@@ -17,7 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health::Readiness;
 use super::rate::{EndpointRates, Rates};
-use super::{access, control, health, identify, introspect, observe, problem, session, turn};
+use super::{access, control, health, identify, introspect, observe, problem, session, turn, usage};
 
 /// The settings of the face.
 #[derive(Debug, Clone)]
@@ -136,6 +136,7 @@ impl Face {
             .route("/api/v1/sessions/{id}/cancel", post(session::cancel))
             .route("/api/v1/agents", get(introspect::agents))
             .route("/api/v1/tree", get(introspect::tree))
+            .route("/api/v1/usage", get(usage::usage))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(introspect::metrics))

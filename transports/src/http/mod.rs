@@ -7,6 +7,7 @@
 //! | `GET /api/v1/sessions/{id}/events` | reads a session's events from `Last-Event-ID`, or from the first |
 //! | `POST /api/v1/sessions/{id}/cancel` | cancels the running turn |
 //! | `GET /api/v1/agents`, `/api/v1/tree?root=&depth=&nodes=` | what there is |
+//! | `GET /api/v1/usage?tenant=&agent=&model=` | what was spent and is reserved, and the limits |
 //! | `GET /api/v1/system`, `/api/v1/actors/{id}` | the system in numbers, one actor in detail |
 //! | `POST /api/v1/actors/{id}/pause`, `resume`, `restart`, `stop`, `kill` | changes an actor, answers it as it is then |
 //! | `GET /healthz`, `/readyz`, `/metrics` | whether and how it runs |
@@ -22,6 +23,8 @@
 //! proxy. A caller that names a tenant is refused. A change must say `Content-Type: application/json`, which a web page
 //! cannot send to another origin without asking first. A change that has not taken effect after two seconds is answered
 //! with 202.
+//!
+//! **Who sees usage.** An operator sees everybody's; whoever acts for a tenant sees that tenant's.
 //!
 //! **Hanging up.** A client that hangs up cancels its invoke, unless it gave an `Idempotency-Key`: then it is expected
 //! back. A streamed turn goes on without its reader unless it asked for `cancel_on_disconnect`.
@@ -48,6 +51,7 @@ mod session;
 mod sse;
 mod stall;
 mod turn;
+mod usage;
 
 pub use face::{Face, FaceSettings};
 pub use health::Readiness;
