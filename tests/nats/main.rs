@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    unreachable_pub,
     reason = "a test fails by panicking, and these run on real time beside real processes"
 )]
 
