@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use super::guard::Nested;
 use super::{WireCodec, bounded, fits, undecodable, unencodable};
 
+/// The room a payload gets before it is known how much it needs; it is written piece by piece.
+const FIRST_BYTES: usize = 128;
+
 /// How many lists and tables the reader itself goes into; the guard stops before.
 const READER_DEPTH: usize = 256;
 
@@ -28,7 +31,7 @@ impl WireCodec for Cbor {
     const NAME: &'static str = "cbor";
 
     fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
         ciborium::into_writer(value, &mut bytes).map_err(|error| unencodable(Self::NAME, error))?;
         fits(bytes, Self::NAME)
     }

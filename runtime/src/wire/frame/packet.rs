@@ -4,7 +4,7 @@ use beluga_core::{Error, Result};
 
 use super::{
     BATCH_MAX_BYTES, Body, Call, FRAME_VERSION, FRAME_VERSION_OLDEST, Frame, INLINE_MAX_BYTES, Outcome,
-    PUBLISH_MAX_BYTES, TEXT_MAX_BYTES, Target,
+    PUBLISH_MAX_BYTES, Reply, TEXT_MAX_BYTES, Target,
 };
 use crate::wire::codec::{append, take};
 
@@ -103,6 +103,7 @@ impl Packet {
         if self.frames == 0 {
             self.bytes.push(FRAME_VERSION);
         }
+        self.bytes.reserve(HEAD_BYTES + body_bytes(frame));
         let before = self.bytes.len();
         let written = append(&mut self.bytes, frame);
         let is_first = self.frames == 0;
@@ -150,6 +151,20 @@ impl Default for Packet {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What most frames have beside their payload, so that writing one grows its bytes once.
+const HEAD_BYTES: usize = 192;
+
+/// Returns the size of the payload that travels in a frame.
+fn body_bytes(frame: &Frame) -> usize {
+    let body = match frame {
+        Frame::Call(call) => Some(&call.body),
+        Frame::Reply(Reply { outcome: Outcome::Done(body), .. }) => Some(body),
+        Frame::Item(item) => Some(&item.body),
+        _ => None,
+    };
+    body.and_then(Body::inline).map_or(0, |payload| payload.len())
 }
 
 /// Checks the bounds of a frame, on its way out and on its way in.
