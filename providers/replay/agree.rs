@@ -262,7 +262,9 @@ fn messages_whole(events: &[Value]) -> Option<Value> {
                 }
             }
             "error" => return None,
-            _ => {}
+            "content_block_stop" | "message_stop" | "ping" => {}
+            // What later versions tell stands beside the rest.
+            kind => merge(&mut whole, kind, event),
         }
     }
     for block in &mut blocks {

@@ -54,7 +54,8 @@ pub struct AnswerHead {
 /// decoder.end().unwrap();
 /// let chunks: Vec<ModelChunk> = std::iter::from_fn(|| decoder.pop()).collect();
 /// assert_eq!(chunks[1], ModelChunk::Text { text: "Hi".into() });
-/// assert_eq!(chunks[2], ModelChunk::Finished { reason: FinishReason::Stop, raw_usage: None });
+/// assert!(matches!(&chunks[2], ModelChunk::AnswerNotes(notes) if notes.finish_word.as_deref() == Some("stop")));
+/// assert_eq!(chunks[3], ModelChunk::Finished { reason: FinishReason::Stop, raw_usage: None });
 /// ```
 pub struct AnswerDecoder {
     provider: &'static str,
