@@ -100,8 +100,13 @@ async fn a_route_that_cannot_do_it_is_not_asked() {
         options: options.clone(),
         ..ModelRequest::default()
     };
-    let picture =
-        Media { source: MediaSource::Url("https://x/y.png".into()), mime: String::new(), name: None, detail: None };
+    let picture = Media {
+        source: MediaSource::Url("https://x/y.png".into()),
+        mime: String::new(),
+        name: None,
+        detail: None,
+        notes: None,
+    };
     let sees = ChatMessage::new(Role::User, vec![Part::Image(picture)]);
     let format = GenerateOptions { format: Some(ResponseFormat::JsonObject), ..options.clone() };
     let long = |words: usize| vec![ChatMessage::user("word ".repeat(words))];
@@ -126,6 +131,7 @@ async fn a_route_that_cannot_do_it_is_not_asked() {
                 mime: String::new(),
                 name: None,
                 detail: None,
+                notes: None,
             })],
         )],
         &GenerateOptions { max_tokens: Some(10), ..options },
