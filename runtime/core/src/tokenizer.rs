@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_prompt_counts_messages_calls_results_and_tools() {
-        let call = ToolCall { id: "c".into(), name: "weather".into(), arguments: "{}".into() };
+        let call = ToolCall { id: "c".into(), name: "weather".into(), arguments: "{}".into(), notes: None };
         let mut assistant = ChatMessage::assistant("Wait");
         assistant.parts.push(Part::ToolCall(call));
         let result = ToolResult {
@@ -187,6 +187,7 @@ mod tests {
             name: "weather".into(),
             outcome: ToolOutcome::Ok,
             parts: vec![Part::text("rain")],
+            notes: None,
         };
         let mut request = ModelRequest {
             messages: vec![Arc::new(assistant), Arc::new(ChatMessage::tool_results(vec![result]))],
@@ -200,6 +201,7 @@ mod tests {
             input_schema: serde_json::json!({}),
             effect: crate::tool::Effect::Pure,
             timeout: None,
+            notes: None,
         };
         request.tools = [definition].into();
         assert_eq!(prompt_tokens(&TokenEstimate, &request), alone + 4 + 1 + 4 + 2);
