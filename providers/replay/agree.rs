@@ -4,6 +4,7 @@ use beluga_providers::llm::Profile;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Outcome};
+use super::clouds;
 use super::documents::Documents;
 use super::request::difference;
 
@@ -16,19 +17,43 @@ pub(crate) fn check(
     documents: &Documents,
     outcome: &Outcome,
 ) -> Option<Result<(), String>> {
-    let (body, content_type) = match (profile.dialect.facts().name, documents) {
+    let dialect = profile.dialect.facts().name;
+    if let ("bedrock-converse", Documents::Whole(whole)) = (dialect, documents) {
+        let stream = clouds::converse_stream(whole)?;
+        return Some(check_other(profile, answer, outcome, stream, "application/vnd.amazon.eventstream"));
+    }
+    let (body, content_type) = match (dialect, documents) {
         ("openai-chat" | "mistral", Documents::Stream(events)) => (chat_whole(events)?.to_string(), "application/json"),
         ("openai-chat" | "mistral", Documents::Whole(whole)) => (chat_stream(whole)?, "text/event-stream"),
         ("anthropic", Documents::Stream(events)) => (messages_whole(events)?.to_string(), "application/json"),
         ("anthropic", Documents::Whole(whole)) => (messages_stream(whole)?, "text/event-stream"),
+        ("gemini", Documents::Stream(events)) => (clouds::gemini_whole(events)?.to_string(), "application/json"),
+        ("gemini", Documents::Whole(whole)) => (clouds::gemini_stream(whole)?, "text/event-stream"),
+        ("gemini-interactions", Documents::Stream(events)) => {
+            (clouds::interaction_whole(events)?.to_string(), "application/json")
+        }
+        ("gemini-interactions", Documents::Whole(whole)) => (clouds::interaction_stream(whole)?, "text/event-stream"),
+        ("bedrock-converse", Documents::Stream(events)) => {
+            (clouds::converse_whole(events)?.to_string(), "application/json")
+        }
         _ => return None,
     };
-    let mut other = Answer { body: body.into_bytes(), ..answer.clone() };
+    Some(check_other(profile, answer, outcome, body.into_bytes(), content_type))
+}
+
+fn check_other(
+    profile: &Profile,
+    answer: &Answer,
+    outcome: &Outcome,
+    body: Vec<u8>,
+    content_type: &str,
+) -> Result<(), String> {
+    let mut other = Answer { body, ..answer.clone() };
     if let Ok(value) = http::HeaderValue::from_str(content_type) {
         other.headers.insert(http::header::CONTENT_TYPE, value);
     }
     let decoded = other.decode(profile, [other.body.as_slice()]);
-    Some(compare(outcome, &decoded))
+    compare(outcome, &decoded)
 }
 
 fn compare(one: &Outcome, other: &Outcome) -> Result<(), String> {
@@ -202,7 +227,7 @@ fn chat_call(call: &mut Map<String, Value>, delta: &Map<String, Value>) -> Optio
     Some(())
 }
 
-fn append(fields: &mut Map<String, Value>, name: &str, piece: &str) {
+pub(super) fn append(fields: &mut Map<String, Value>, name: &str, piece: &str) {
     match fields.get_mut(name) {
         Some(Value::String(have)) => have.push_str(piece),
         _ => drop(fields.insert(name.to_owned(), json!(piece))),
@@ -210,7 +235,7 @@ fn append(fields: &mut Map<String, Value>, name: &str, piece: &str) {
 }
 
 /// Takes the newer value; objects are merged, lists that go on are joined, and null and nothing change nothing.
-fn merge(fields: &mut Map<String, Value>, name: &str, value: &Value) {
+pub(super) fn merge(fields: &mut Map<String, Value>, name: &str, value: &Value) {
     match (fields.get_mut(name), value) {
         (_, Value::Null) => {}
         (Some(Value::Object(have)), Value::Object(more)) => {

@@ -176,9 +176,10 @@ pub(crate) fn account(profile: &Profile, documents: &Documents, answer: &ModelAn
             let told = found.iter().filter(|other| other.way == leaf.way).filter_map(|other| other.value.as_str());
             told.into_iter().all(|told| holdings.begins_with(told))
         };
-        // Pieces of a document that is held as one.
+        // Pieces of documents that are held as such.
         let is_document = || {
-            serde_json::from_str::<Value>(&all).is_ok_and(|inner| leaves(&inner).iter().all(|leaf| holdings.has(leaf)))
+            let mut documents = serde_json::Deserializer::from_str(&all).into_iter::<Value>();
+            documents.all(|inner| inner.is_ok_and(|inner| leaves(&inner).iter().all(|leaf| holdings.has(leaf))))
         };
         if !holdings.contains(&all) && !holdings.contains(&joined) && !grows() && !is_document() {
             return Err(format!("lost: {} = {}", leaf.path(), shown(&all)));

@@ -3,6 +3,8 @@
 use beluga_providers::llm::Framing;
 use serde_json::Value;
 
+use super::frames;
+
 /// The documents of a body.
 #[derive(Debug)]
 pub(crate) enum Documents {
@@ -21,6 +23,7 @@ impl Documents {
             Framing::Lines => {
                 String::from_utf8_lossy(body).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
             }
+            Framing::EventStream => frames::documents(body),
             _ => Vec::new(),
         };
         (!events.is_empty()).then_some(Documents::Stream(events))

@@ -43,9 +43,11 @@ pub(crate) fn read_http(text: &str) -> Option<Exchange> {
     let mut lines = head.lines();
     let status = lines.next()?.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()?;
     let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let headers: Vec<(String, String)> = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let method = "POST".to_owned();
-    Some(Exchange { method, status, headers, body: body.as_bytes().to_vec(), ..Exchange::default() })
+    // A binary stream is written as lines a reader can read.
+    let body = if is_event_stream(&headers) { super::frames::encode(body) } else { body.as_bytes().to_vec() };
+    Some(Exchange { method, status, headers, body, ..Exchange::default() })
 }
 
 /// Reads one of this project's own requests: the body alone; `None` for what is refused.
@@ -61,10 +63,7 @@ fn of_when_then(document: &Value) -> Option<Exchange> {
     let headers: Vec<(String, String)> = list(then.get("header")).iter().filter_map(name_and_value).collect();
     let body = text(then.get("body")?);
     // A body that is no text is written in base64.
-    let is_binary = headers.iter().any(|(name, value)| {
-        name.eq_ignore_ascii_case("content-type") && value.starts_with("application/vnd.amazon.eventstream")
-    });
-    let body = if is_binary { base64(&body)? } else { body.into_owned().into_bytes() };
+    let body = if is_event_stream(&headers) { base64(&body)? } else { body.into_owned().into_bytes() };
     Some(Exchange {
         method: text(when.get("method")?).into_owned(),
         host: None,
@@ -73,6 +72,12 @@ fn of_when_then(document: &Value) -> Option<Exchange> {
         status: u16::try_from(then.get("status")?.as_u64()?).ok()?,
         headers,
         body,
+    })
+}
+
+fn is_event_stream(headers: &[(String, String)]) -> bool {
+    headers.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("content-type") && value.starts_with("application/vnd.amazon.eventstream")
     })
 }
 
@@ -100,6 +105,11 @@ fn of_interaction(interaction: &Value) -> Option<Exchange> {
         let values = values.as_sequence().map_or(std::slice::from_ref(values), Vec::as_slice);
         headers.extend(values.iter().map(|value| (text(name).into_owned(), text(value).into_owned())));
     }
+    let mut body_of_answer = body(response);
+    // A binary stream may have lost the mark that it is written in base64.
+    if is_event_stream(&headers) && body_of_answer.first().is_some_and(|first| *first != 0) {
+        body_of_answer = base64(&String::from_utf8_lossy(&body_of_answer)).unwrap_or(body_of_answer);
+    }
     Some(Exchange {
         method: request.get("method").map(|method| text(method).into_owned()).unwrap_or_default(),
         host: Some(host.to_owned()),
@@ -107,7 +117,7 @@ fn of_interaction(interaction: &Value) -> Option<Exchange> {
         request: body(request),
         status: u16::try_from(status).ok()?,
         headers,
-        body: body(response),
+        body: body_of_answer,
     })
 }
 

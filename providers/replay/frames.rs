@@ -1,4 +1,6 @@
-//! AWS's event stream, written from lines a reader can read.
+//! AWS's event stream by other means than the decoder's: written from lines a reader can read, and cut by its lengths.
+
+use serde_json::Value;
 
 /// Encodes an event a line, `name {json}`; a name that begins with `!` is an exception's.
 pub(crate) fn encode(text: &str) -> Vec<u8> {
@@ -30,4 +32,19 @@ fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     bytes.extend(payload);
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
     bytes
+}
+
+/// Returns the payloads that are JSON.
+pub(crate) fn documents(mut body: &[u8]) -> Vec<Value> {
+    let mut found = Vec::new();
+    let number =
+        |at: Option<&[u8]>| u32::from_be_bytes(at.and_then(|at| at.try_into().ok()).unwrap_or_default()) as usize;
+    while let Some((message, rest)) =
+        body.split_at_checked(number(body.get(..4))).filter(|(message, _)| message.len() >= 16)
+    {
+        let payload = message.get(12 + number(message.get(4..8))..message.len() - 4);
+        found.extend(payload.and_then(|payload| serde_json::from_slice::<Value>(payload).ok()));
+        body = rest;
+    }
+    found
 }

@@ -7,8 +7,10 @@
 
 pub(crate) mod agree;
 pub(crate) mod answer;
+pub(crate) mod clouds;
 pub(crate) mod documents;
 pub(crate) mod exchange;
+pub(crate) mod frames;
 pub(crate) mod leaves;
 pub(crate) mod report;
 pub(crate) mod request;

@@ -70,6 +70,7 @@ fn dialect_named(path: &str) -> Option<&'static str> {
             "anthropic"
         }
         _ if ends(":generateContent") || ends(":streamGenerateContent") => "gemini",
+        _ if ends("/interactions") => "gemini-interactions",
         _ if ends("/v2/chat") => "cohere",
         _ if ends("/converse") || ends("/converse-stream") => "bedrock-converse",
         _ if ends("/api/chat") => "ollama",

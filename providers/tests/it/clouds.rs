@@ -94,7 +94,7 @@ async fn answer(model: &Arc<dyn ChatModel>) -> ModelAnswer {
 
 #[tokio::test]
 async fn bedrock_signs_each_request_for_its_region() {
-    let (address, seen) = serve("application/vnd.amazon.eventstream", crate::frames::encode(ANSWER)).await;
+    let (address, seen) = serve("application/vnd.amazon.eventstream", crate::replay::frames::encode(ANSWER)).await;
     let model = build("bedrock", |config| aws(config, &address)).unwrap();
     let said = answer(&model).await;
     assert_eq!((said.message.text().as_str(), said.finish, said.usage.total_tokens()), ("Hi", FinishReason::Stop, 3));
@@ -130,7 +130,7 @@ async fn bedrock_takes_an_api_key_instead_of_a_signature_and_a_whole_answer_inst
 async fn an_exception_inside_a_stream_comes_after_what_was_said() {
     let text = "messageStart {\"role\":\"assistant\"}\ncontentBlockDelta {\"delta\":{\"text\":\"Hi\"}}\n\
         !throttlingException {\"message\":\"Too many tokens\"}\n";
-    let (address, _) = serve("application/vnd.amazon.eventstream", crate::frames::encode(text)).await;
+    let (address, _) = serve("application/vnd.amazon.eventstream", crate::replay::frames::encode(text)).await;
     let model = build("bedrock", |config| aws(config, &address)).unwrap();
     let items: Vec<_> = model.stream(hello(), context()).collect().await;
     assert!(items.iter().any(|item| matches!(item, Ok(ModelChunk::Text { text }) if text == "Hi")));

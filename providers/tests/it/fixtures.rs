@@ -42,7 +42,7 @@ fn answer(path: &Path) -> Answer {
     }
     // A binary stream is written as lines a reader can read.
     let is_binary = headers.get("content-type").is_some_and(|kind| kind == "application/vnd.amazon.eventstream");
-    let body = if is_binary { crate::frames::encode(body) } else { body.as_bytes().to_vec() };
+    let body = if is_binary { crate::replay::frames::encode(body) } else { body.as_bytes().to_vec() };
     Answer { status: StatusCode::from_bytes(status.as_bytes()).unwrap(), headers, body }
 }
 

@@ -4,8 +4,6 @@
 mod clouds;
 mod factory;
 mod fixtures;
-#[path = "../../replay/frames.rs"]
-mod frames;
 mod google_token;
 mod http_tool;
 mod models;

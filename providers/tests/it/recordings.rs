@@ -53,6 +53,16 @@ fn recordings_of_deepseek_replay() {
 }
 
 #[test]
+fn recordings_of_bedrock_replay() {
+    check("bedrock");
+}
+
+#[test]
+fn recordings_of_gemini_replay() {
+    check("gemini");
+}
+
+#[test]
 fn recordings_of_perplexity_replay() {
     check("perplexity");
 }

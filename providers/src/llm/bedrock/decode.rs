@@ -106,6 +106,8 @@ pub(super) struct ConverseDecoder {
     calls: u32,
     /// Calls whose arguments are no JSON: cut, empty or malformed, as the reason to stop will tell.
     doubtful: Vec<ToolCall>,
+    /// Calls the limit cut; they must not run.
+    cut_calls: Vec<ToolCall>,
     reason: Option<String>,
     extra: Kept,
     raw_usage: Option<String>,
@@ -152,6 +154,7 @@ impl ConverseDecoder {
             blocks: 0,
             calls: 0,
             doubtful: Vec::new(),
+            cut_calls: Vec::new(),
             reason: None,
             extra: Kept::default(),
             raw_usage: None,
@@ -348,6 +351,7 @@ impl ConverseDecoder {
         let may_be_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
         for mut call in std::mem::take(&mut self.doubtful) {
             if may_be_cut {
+                self.cut_calls.push(call);
                 continue;
             }
             if call.arguments.is_empty() {
@@ -357,6 +361,7 @@ impl ConverseDecoder {
         }
         let notes = AnswerNotes {
             finish_word: Some(word),
+            cut_calls: std::mem::take(&mut self.cut_calls),
             family: self.family.to_owned(),
             extra: self.extra.finish(),
             ..AnswerNotes::default()
@@ -419,12 +424,20 @@ impl Decode for ConverseDecoder {
         let is_cut = stop_reason(reason) == FinishReason::Length;
         let last = content.len().saturating_sub(1);
         for (at, block) in content.iter().enumerate() {
+            let index = i64::try_from(at).unwrap_or(i64::MAX);
             // The input of a call the limit cut arrives as a whole object all the same.
-            if !(is_cut && at == last && block.tool_use.is_some()) {
-                let index = i64::try_from(at).unwrap_or(i64::MAX);
-                self.grow(index, block, out)?;
-                self.close(index, out);
+            if is_cut && at == last && block.tool_use.is_some() {
+                let mut unseen = VecDeque::new();
+                self.grow(index, block, &mut unseen)?;
+                self.close(index, &mut unseen);
+                self.cut_calls.extend(unseen.into_iter().filter_map(|chunk| match chunk {
+                    ModelChunk::ToolCall(call) => Some(call),
+                    _ => None,
+                }));
+                continue;
             }
+            self.grow(index, block, out)?;
+            self.close(index, out);
         }
         if let Some(usage) = wire.usage {
             self.usage(usage.get(), out);

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::super::answer::Decode;
 use super::super::compact::compact;
 use super::super::fault::{self, VendorError};
-use super::super::json::{Text, filled, raw_value};
+use super::super::json::{Text, filled};
 use super::super::profile::Profile;
 use super::super::wire::{Kept, raw_json, wire};
 use super::{made_up_id, parts};
@@ -92,7 +92,10 @@ pub(super) struct GeminiDecoder {
     /// Why the prompt was refused.
     block: Option<String>,
     extra: Kept,
-    raw_usage: Option<String>,
+    /// Tokens of prompt, answer, cache, thoughts and tools.
+    counters: [Option<u64>; 5],
+    /// The counts as they came, back to the last one that left nothing out.
+    raw_usage: Vec<String>,
 }
 
 /// What is not yet said of one candidate.
@@ -117,7 +120,8 @@ impl GeminiDecoder {
             calls: 0,
             block: None,
             extra: Kept::default(),
-            raw_usage: None,
+            counters: [None; 5],
+            raw_usage: Vec::new(),
         }
     }
 
@@ -256,22 +260,35 @@ impl GeminiDecoder {
         Ok(())
     }
 
-    /// Each document counts anew; the last one is right.
+    /// Each document counts anew. The last count is right; what it leaves out stays as it was.
     fn usage(&mut self, raw: &str, out: &mut VecDeque<ModelChunk>) {
-        if self.raw_usage.as_deref() == Some(raw) {
+        if self.raw_usage.last().is_some_and(|last| last == raw) {
             return;
         }
-        let Ok(usage) = serde_json::from_str::<WireUsage<'_>>(raw) else { return };
-        let sum =
-            |one: Option<u64>, other: Option<u64>| one.unwrap_or_default().saturating_add(other.unwrap_or_default());
+        let Ok(new) = serde_json::from_str::<WireUsage<'_>>(raw) else { return };
+        let have = &mut self.counters;
+        let counts = [new.prompt, new.answer, new.cached, new.thoughts, new.tools];
+        if have.iter().zip(&counts).all(|(have, new)| have.is_none() || new.is_some()) {
+            self.raw_usage.clear();
+        }
+        self.raw_usage.push(raw.to_owned());
+        have.iter_mut().zip(counts).for_each(|(have, new)| *have = new.or(*have));
+        let [prompt, answer, cached, thoughts, tools] = have.map(Option::unwrap_or_default);
         out.push_back(ModelChunk::Usage(Usage {
-            input_tokens: sum(usage.prompt, usage.tools),
-            output_tokens: sum(usage.answer, usage.thoughts),
-            cached_tokens: usage.cached.unwrap_or_default(),
+            input_tokens: prompt.saturating_add(tools),
+            output_tokens: answer.saturating_add(thoughts),
+            cached_tokens: cached,
             cache_write_tokens: 0,
-            reasoning_tokens: usage.thoughts.unwrap_or_default(),
+            reasoning_tokens: thoughts,
         }));
-        self.raw_usage = Some(raw.to_owned());
+    }
+
+    fn end_usage(&mut self) -> Option<Value> {
+        let mut fields = Extra::new();
+        for raw in std::mem::take(&mut self.raw_usage) {
+            fields.extend(serde_json::from_str::<Extra>(&raw).unwrap_or_default());
+        }
+        (!fields.is_empty()).then_some(Value::Object(fields))
     }
 
     fn finish(&mut self, out: &mut VecDeque<ModelChunk>) -> Result<()> {
@@ -296,7 +313,7 @@ impl GeminiDecoder {
         let notes =
             AnswerNotes { finish_word: Some(word), family: self.family.to_owned(), extra, ..AnswerNotes::default() };
         out.push_back(ModelChunk::AnswerNotes(Box::new(notes)));
-        let raw_usage = self.raw_usage.take().as_deref().and_then(raw_value);
+        let raw_usage = self.end_usage();
         out.push_back(ModelChunk::Finished { reason, raw_usage });
         Ok(())
     }
