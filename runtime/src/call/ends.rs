@@ -241,6 +241,12 @@ impl<R> Answers<R> {
         }
     }
 
+    /// Tells the caller that no answer will come.
+    #[cold]
+    fn lose(&mut self) {
+        self.settle(Answered::Lost);
+    }
+
     /// Gets a handle of its own, if it lives of another's.
     fn keep(&mut self) {
         if self.is_lent()
@@ -268,15 +274,19 @@ impl<R: Send + 'static> Answers<R> {
 impl<R: Send + 'static> Answers<R> {
     /// Returns what a receiver may know of the caller.
     pub(crate) fn caller(&self) -> Option<Hold> {
-        self.call().map(|call| call.line.holders.one_more());
+        let call = self.place()?;
+        self.call()?.line.holders.one_more();
         // SAFETY: the handle was counted above.
-        self.place().map(|call| unsafe { Hold::take_over(call.cast()) })
+        Some(unsafe { Hold::take_over(call.cast()) })
     }
 }
 
 impl<R> Drop for Answers<R> {
+    #[inline]
     fn drop(&mut self) {
-        self.settle(Answered::Lost);
+        if self.0.is_some() {
+            self.lose();
+        }
     }
 }
 
@@ -295,12 +305,20 @@ impl<A, M> Answering<A, M> {
     pub(crate) const AT_LAST: Self = Self { is_last: true, of: PhantomData };
 
     #[inline]
-    pub(super) fn prepare<R>(&self, answers: &mut Answers<R>) {
+    pub(super) fn prepare<R>(self, answers: &mut Answers<R>) {
         if !self.is_last {
             answers.keep();
         }
     }
 }
+
+impl<A, M> Clone for Answering<A, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A, M> Copy for Answering<A, M> {}
 
 impl<A, M> fmt::Debug for Answering<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -157,11 +157,12 @@ fn all_who_make_the_token_while_the_caller_leaves_get_the_same_one_and_it_is_can
         let mut others = (0..2)
             .map(|_| {
                 let caller = answers.caller().unwrap();
-                thread::spawn(move || caller.line().token())
+                // Their handles are let go of afterwards: how they end is another law.
+                thread::spawn(move || (caller.line().token(), caller))
             })
             .collect();
         drop(waits);
-        let tokens = join(&mut others);
+        let (tokens, _callers): (Vec<_>, Vec<_>) = join(&mut others).into_iter().unzip();
         assert!(tokens[0].same(&tokens[1]) && tokens[0].is_cancelled());
     });
 }

@@ -275,10 +275,11 @@ fn first_poll<'a, A: Actor>(
     let polled = catch_unwind(AssertUnwindSafe(move || {
         // Moved and not borrowed again: the future keeps them.
         let (value, cx, nest) = (value, cx, nest);
-        let mut work = dispatch?(value, hand, cx, nest)?;
-        match work.poll_raw(&mut Context::from_waker(waker)) {
+        // Polled where it is: to move what was just written in pieces costs more than most handlers.
+        let mut work = dispatch?(value, hand, cx, nest);
+        match work.as_mut()?.poll_raw(&mut Context::from_waker(waker)) {
             Poll::Ready(()) => Some(First::Done),
-            Poll::Pending => Some(First::Pending(work)),
+            Poll::Pending => work.map(First::Pending),
         }
     }));
     match polled {
