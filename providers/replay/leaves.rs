@@ -149,10 +149,10 @@ impl Holdings {
             let name = leaf.name().to_owned();
             match leaf.value {
                 Value::String(text) => {
-                    if text.starts_with(['{', '[']) {
-                        if let Ok(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text) {
-                            self.take(&inner);
-                        }
+                    if text.starts_with(['{', '['])
+                        && let Ok(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text)
+                    {
+                        self.take(&inner);
                     }
                     match self.joined.iter_mut().find(|(have, _)| *have == name) {
                         Some((_, joined)) => joined.push_str(text),

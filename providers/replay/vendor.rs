@@ -7,10 +7,10 @@ use beluga_providers::llm::{Dialect, OPENAI_COMPATIBLE, PROFILES, Profile, Reaso
 use super::exchange::Exchange;
 
 /// The sort of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
     /// A language model is asked, in this dialect of this vendor.
-    Model(Profile),
+    Model(Box<Profile>),
     /// Texts are embedded.
     Embedding,
     /// Documents are ranked.
@@ -96,10 +96,12 @@ pub(crate) fn call(exchange: &Exchange, file: &Path) -> Result<Call, String> {
     let vendor = vendor(exchange, file);
     if path.is_empty() {
         let own = PROFILES.iter().find(|profile| Some(profile.name) == vendor);
-        return own.map(|profile| Call::Model(neutral(profile))).ok_or_else(|| "the folder is no vendor's".to_owned());
+        return own
+            .map(|profile| Call::Model(Box::new(neutral(profile))))
+            .ok_or_else(|| "the folder is no vendor's".to_owned());
     }
     let Some(dialect) = dialect_named(path) else { return Ok(Call::Other) };
-    profile(vendor, dialect).map(Call::Model)
+    profile(vendor, dialect).map(|profile| Call::Model(Box::new(profile)))
 }
 
 /// Returns the vendor's name: of the host, or else of the innermost folder that has a vendor's name.

@@ -102,9 +102,19 @@ mod tests {
             let mut decoder = LineDecoder::new();
             let mut seen = Vec::new();
             for piece in pieces {
-                decoder.feed(piece, |event| Ok(seen.push(event.data.into_owned()))).unwrap();
+                decoder
+                    .feed(piece, |event| {
+                        seen.push(event.data.into_owned());
+                        Ok(())
+                    })
+                    .unwrap();
             }
-            decoder.finish(|event| Ok(seen.push(event.data.into_owned()))).unwrap();
+            decoder
+                .finish(|event| {
+                    seen.push(event.data.into_owned());
+                    Ok(())
+                })
+                .unwrap();
             seen
         };
         let whole = lines(vec![body]);

@@ -30,9 +30,12 @@ const ANSWER: &str = "messageStart {\"role\":\"assistant\"}\n\
 
 const DOCUMENT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}]}"#;
 
-/// What a server saw: paths with queries, and headers as text.
+/// The path with its query, and the headers as text.
+type Asked = (String, Vec<(String, String)>);
+
+/// What a server saw.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(String, Vec<(String, String)>)>>>);
+struct Seen(Arc<Mutex<Vec<Asked>>>);
 
 impl Seen {
     fn path(&self, at: usize) -> String {
