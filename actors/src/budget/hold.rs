@@ -56,7 +56,9 @@ impl Hold {
         self.has_content |= chunk.is_content();
         match chunk {
             ModelChunk::Usage(usage) => self.told = Some(*usage),
-            ModelChunk::Text { text } | ModelChunk::ThinkingDelta { text } => self.count(text),
+            ModelChunk::Text { text } | ModelChunk::Refusal { text } | ModelChunk::ThinkingDelta { text } => {
+                self.count(text);
+            }
             ModelChunk::ToolCall(call) => self.count(&call.arguments),
             _ => {}
         }

@@ -66,7 +66,8 @@ impl Meter {
         if limits.tokens.is_some() || limits.cost_micro_usd.is_some() {
             let settings = ledger.settings();
             let counted = prompt_at_most(&*settings.tokenizer, request);
-            let output = request.options.max_tokens.map_or(settings.output_tokens, u64::from);
+            let answers = u64::from(request.options.candidates.unwrap_or(1).max(1));
+            let output = request.options.max_tokens.map_or(settings.output_tokens, u64::from).saturating_mul(answers);
             want.tokens = counted.saturating_add(output);
             want.cost_micro_usd = price.map_or(0, |price| price.most_micro_usd(counted, output));
             prompt = Some(counted);

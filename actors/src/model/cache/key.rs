@@ -25,11 +25,11 @@ impl Key {
         // A number says where a list ends, so that no two requests have the same bytes.
         hash.part(&request.messages.len())?;
         for message in &request.messages {
-            hash.part(&(message.role, &message.parts))?;
+            hash.part(&(message.role, &message.parts, &message.notes))?;
         }
         hash.part(&request.tools.len())?;
         for tool in &*request.tools {
-            hash.part(&(&tool.name, &tool.description, sorted(&tool.input_schema)))?;
+            hash.part(&(&tool.name, &tool.description, sorted(&tool.input_schema), &tool.notes))?;
         }
         let mut options = request.options.clone();
         options.metadata.clear();

@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use beluga_core::{BoxStream, CallContext, FinishReason, ModelChunk, ModelInfo, ModelRequest, Result, ToolCall, Usage};
+use beluga_core::{
+    BoxStream, CallContext, FinishReason, ModelChunk, ModelInfo, ModelRequest, Part, Result, ToolCall, Usage,
+};
 use beluga_runtime::service::{SharedService, service_fn};
 use beluga_runtime::time;
 use futures_core::Stream;
@@ -133,7 +135,9 @@ fn is_whole(reason: &FinishReason) -> bool {
 
 fn text_bytes(chunk: &ModelChunk) -> usize {
     match chunk {
-        ModelChunk::Text { text } | ModelChunk::ThinkingDelta { text } => text.len(),
+        ModelChunk::Text { text } | ModelChunk::Refusal { text } | ModelChunk::ThinkingDelta { text } => text.len(),
+        ModelChunk::Whole { part } => part.size_bytes(),
+        ModelChunk::Alternative { answer } => answer.message.parts.iter().map(Part::size_bytes).sum(),
         ModelChunk::Thinking(thinking) => thinking.text.len() + thinking.signature.as_ref().map_or(0, String::len),
         ModelChunk::ToolCallDelta { arguments, .. } => arguments.len(),
         ModelChunk::ToolCall(ToolCall { arguments, .. }) => arguments.len(),

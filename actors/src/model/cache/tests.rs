@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beluga_core::{
-    AnswerDraft, CallContext, ChatMessage, ChatModel, Error, FinishReason, GenerateOptions, ModelAnswer, ModelChunk,
-    ModelRequest, Result, TenantId, Usage,
+    AnswerDraft, CallContext, ChatMessage, ChatModel, Error, FinishReason, GenerateOptions, MessageNotes, ModelAnswer,
+    ModelChunk, ModelRequest, Result, TenantId, Usage,
 };
 use beluga_runtime::time;
 use futures_util::StreamExt;
@@ -77,6 +77,13 @@ async fn tenant_model_policy_and_whatever_shapes_the_answer_are_part_of_the_key(
         (with(|request| request.options.extra = json!({"seed": 1}).as_object().unwrap().clone()), CallContext::new()),
         (with(|request| request.messages.push(Arc::new(ChatMessage::user("")))), CallContext::new()),
         (with(|request| request.messages[0] = Arc::new(ChatMessage::assistant("a"))), CallContext::new()),
+        (
+            with(|request| {
+                let notes = MessageNotes { name: Some("ann".into()), ..MessageNotes::default() };
+                Arc::make_mut(&mut request.messages[0]).notes = notes.boxed();
+            }),
+            CallContext::new(),
+        ),
     ];
     layered.generate(Arc::new(base), CallContext::new()).await.unwrap();
     for (number, (request, context)) in others.into_iter().enumerate() {
