@@ -4,7 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use beluga_core::{CallContext, ChatModel, Error, ModelChunk, ModelRequest, Result, Usage};
+use beluga_core::{
+    CallContext, ChatModel, Error, ModelChunk, ModelRequest, Result, TokenEstimate, Usage, prompt_tokens,
+};
 use beluga_runtime::service::{
     Admission, Concurrency, ProviderStack, RateLimiter, SharedService, TenantLimits, layered, log,
 };
@@ -145,6 +147,7 @@ impl Actor for ModelActor {
                 budgets.layer_within(&state.model.info(), try_time)
             }),
             tenant_limits: state.tenant_rate.clone(),
+            weigh: Some(Arc::new(|request: &Arc<ModelRequest>| prompt_tokens(&TokenEstimate, request))),
             concurrency: state.concurrency.clone(),
             rate_limit: state.rate.clone(),
             timeout: state.policy.timeout,

@@ -15,7 +15,15 @@ pub(super) trait Gate: Send + Sync + 'static {
     type Pass: Pass;
 
     fn enter(self: &Arc<Self>, context: &CallContext) -> Entry<Self::Pass>;
+
+    /// Enters with a call whose weight can be told before it is made; only a gate that needs it asks.
+    fn enter_weighed(self: &Arc<Self>, context: &CallContext, _weight: &dyn Fn() -> u64) -> Entry<Self::Pass> {
+        self.enter(context)
+    }
 }
+
+/// Tells before a call what it will weigh at least, in the unit of the limit per minute (tokens): its prompt.
+pub type Weigh<Req> = Arc<dyn Fn(&Req) -> u64 + Send + Sync>;
 
 pub(super) enum Entry<P> {
     Now(Result<P>),
@@ -42,12 +50,27 @@ where
     Item: Content + Send + 'static,
     G: Gate,
 {
-    Arc::new(Gated { inner, gate })
+    weighed(inner, gate, None)
+}
+
+/// Puts a gate before a service whose calls can be weighed.
+pub(super) fn weighed<Req, Item, G>(
+    inner: SharedService<Req, Item>,
+    gate: Arc<G>,
+    weigh: Option<Weigh<Req>>,
+) -> SharedService<Req, Item>
+where
+    Req: Send + Unpin + 'static,
+    Item: Content + Send + 'static,
+    G: Gate,
+{
+    Arc::new(Gated { inner, gate, weigh })
 }
 
 struct Gated<Req, Item, G> {
     inner: SharedService<Req, Item>,
     gate: Arc<G>,
+    weigh: Option<Weigh<Req>>,
 }
 
 impl<Req, Item, G> Service<Req> for Gated<Req, Item, G>
@@ -62,6 +85,7 @@ where
         Box::pin(GatedStream {
             inner: Arc::clone(&self.inner),
             gate: Arc::clone(&self.gate),
+            weigh: self.weigh.clone(),
             context,
             state: State::Start(request),
         })
@@ -71,6 +95,7 @@ where
 struct GatedStream<Req, Item, G: Gate> {
     inner: SharedService<Req, Item>,
     gate: Arc<G>,
+    weigh: Option<Weigh<Req>>,
     context: CallContext,
     state: State<Req, Item, G::Pass>,
 }
@@ -95,7 +120,7 @@ where
         loop {
             // Taken out while it is worked on: whatever leaves the loop without putting it back has dropped the rest.
             match std::mem::replace(&mut this.state, State::Done) {
-                State::Start(request) => match this.gate.enter(&this.context) {
+                State::Start(request) => match this.enter(&request) {
                     Entry::Now(Ok(pass)) => this.start(request, pass),
                     Entry::Now(Err(error)) => return Poll::Ready(Some(Err(error))),
                     Entry::Later(wait) => this.state = State::Waiting(request, wait),
@@ -141,6 +166,13 @@ where
     Item: Content + Send + 'static,
     G: Gate,
 {
+    fn enter(&self, request: &Req) -> Entry<G::Pass> {
+        match &self.weigh {
+            Some(weigh) => self.gate.enter_weighed(&self.context, &|| weigh(request)),
+            None => self.gate.enter(&self.context),
+        }
+    }
+
     fn start(&mut self, request: Req, pass: G::Pass) {
         let stream = self.inner.call(request, self.context.clone());
         self.state = State::Running(stream, pass);

@@ -42,6 +42,7 @@ pub use breaker::breaker;
 pub use concurrency::{Concurrency, concurrency};
 pub use deadline::deadline;
 pub use fallback::{Named, fallback};
+pub use gate::Weigh;
 pub use hedge::hedge;
 pub use layer::{Layer, layered};
 pub use log::log;

@@ -55,8 +55,8 @@ impl Default for RateLimitConfig {
 /// The state of the limits: two token buckets and a pause, of constant size.
 ///
 /// A bucket holds one minute's worth and refills evenly, as the vendors' own do. A call takes its place when it comes,
-/// so the order of arrival is kept. Tokens are reserved by the running mean of earlier calls and settled by what the
-/// call really used; a call above the limit leaves a debt that the following ones wait for, it never waits for ever.
+/// so the order of arrival is kept. Tokens are reserved by the running mean of earlier calls, or by what the call is known
+/// to weigh at least if that is more, and settled by what it really used; a call above the limit leaves a debt that the following ones wait for, it never waits for ever.
 ///
 /// See [`rate_limit`](rate_limit()) for an example.
 pub struct RateLimiter {
@@ -107,7 +107,8 @@ impl RateLimiter {
             && [requests, tokens].into_iter().flatten().all(|bucket| bucket.is_full(now))
     }
 
-    fn admit(self: &Arc<Self>, context: &CallContext) -> Entry<Lease> {
+    fn admit(self: &Arc<Self>, context: &CallContext, weight: &dyn Fn() -> u64) -> Entry<Lease> {
+        let weight = if self.config.tokens_per_minute.is_some() { weight() } else { 0 };
         let now = time::now();
         let mut state = self.state.lock();
         let wait = state.wait(now);
@@ -116,7 +117,7 @@ impl RateLimiter {
         {
             return Entry::Now(Err(error));
         }
-        let (limiter, reserved, made) = (Arc::clone(self), state.take(now), wait.is_zero());
+        let (limiter, reserved, made) = (Arc::clone(self), state.take(weight, now), wait.is_zero());
         let lease = Lease { limiter, reserved, made, used: None, has_content: false };
         if made {
             return Entry::Now(Ok(lease));
@@ -167,13 +168,14 @@ impl State {
         self.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
-    /// Takes one request and the estimated tokens; returns the latter.
-    fn take(&mut self, now: Instant) -> f64 {
+    /// Takes one request and the tokens it will weigh, estimated or known; returns the latter.
+    fn take(&mut self, weight: u64, now: Instant) -> f64 {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1.0, now);
         }
         let Some(bucket) = &mut self.tokens else { return 0.0 };
-        let reserved = self.estimate.min(bucket.capacity());
+        #[allow(clippy::cast_precision_loss)] // No call has 2⁵³ tokens.
+        let reserved = self.estimate.max(weight as f64).min(bucket.capacity());
         bucket.take(reserved, now);
         reserved
     }
@@ -216,7 +218,11 @@ impl Gate for RateLimiter {
     type Pass = Lease;
 
     fn enter(self: &Arc<Self>, context: &CallContext) -> Entry<Lease> {
-        self.admit(context)
+        self.admit(context, &|| 0)
+    }
+
+    fn enter_weighed(self: &Arc<Self>, context: &CallContext, weight: &dyn Fn() -> u64) -> Entry<Lease> {
+        self.admit(context, weight)
     }
 }
 

@@ -11,10 +11,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gate::weighed;
 use super::{
     Admission, Concurrency, Content, Layer, Named, Observe, RateLimiter, RetryConfig, SharedService, TenantLimits,
-    TimeoutConfig, admission, breaker, concurrency, deadline, fallback, log, rate_limit, retry, tenant_rate_limit,
-    timeout, trace,
+    TimeoutConfig, Weigh, admission, breaker, concurrency, deadline, fallback, log, retry, timeout, trace,
 };
 use crate::breaker::Breaker;
 use crate::random::SystemRandom;
@@ -57,6 +57,8 @@ pub struct ProviderStack<Req, Item> {
     pub budget: Option<Layer<SharedService<Req, Item>>>,
     /// Limits per minute of each tenant.
     pub tenant_limits: Option<Arc<TenantLimits>>,
+    /// Tells what a call will weigh at least, before it is made; asked where there is a limit of tokens.
+    pub weigh: Option<Weigh<Req>>,
     /// The bound of calls at once.
     pub concurrency: Option<Arc<Concurrency>>,
     /// Limits per minute of the credential.
@@ -75,6 +77,7 @@ impl<Req, Item> Default for ProviderStack<Req, Item> {
             breaker: None,
             budget: None,
             tenant_limits: None,
+            weigh: None,
             concurrency: None,
             rate_limit: None,
             timeout: None,
@@ -94,13 +97,13 @@ where
             service = timeout(service, config);
         }
         if let Some(limiter) = self.rate_limit {
-            service = rate_limit(service, limiter);
+            service = weighed(service, limiter, self.weigh.clone());
         }
         if let Some(limit) = self.concurrency {
             service = concurrency(service, limit);
         }
         if let Some(limits) = self.tenant_limits {
-            service = tenant_rate_limit(service, limits);
+            service = weighed(service, limits, self.weigh);
         }
         if let Some(budget) = self.budget {
             service = budget.wrap(service);
@@ -232,6 +235,7 @@ mod tests {
             breaker: Some(Arc::clone(&breaker)),
             budget: None,
             tenant_limits: Some(TenantLimits::new(RateLimitConfig::default())),
+            weigh: None,
             concurrency: Some(Arc::clone(&concurrency)),
             rate_limit: Some(RateLimiter::new(RateLimitConfig::default())),
             timeout: Some(TimeoutConfig { first_item: Some(Duration::from_secs(10)), ..TimeoutConfig::default() }),

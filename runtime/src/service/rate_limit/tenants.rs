@@ -139,8 +139,12 @@ impl Gate for TenantLimits {
     type Pass = Lease;
 
     fn enter(self: &Arc<Self>, context: &CallContext) -> Entry<Lease> {
+        self.enter_weighed(context, &|| 0)
+    }
+
+    fn enter_weighed(self: &Arc<Self>, context: &CallContext, weight: &dyn Fn() -> u64) -> Entry<Lease> {
         match self.limiter(context.tenant(), context.tier()) {
-            Some(limiter) => limiter.admit(context),
+            Some(limiter) => limiter.admit(context, weight),
             None => Entry::Now(Err(
                 Error::overloaded("too many tenants with limits in use").with("tenants_max", self.tenants_max)
             )),

@@ -196,3 +196,19 @@ async fn each_tenant_has_the_limits_of_its_tier() {
     assert_eq!(limits.tenants(), 4, "who has no limits is not remembered");
     call_in(&service, of("c").with_tier("gold")).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_known_to_be_heavy_takes_its_weight_before_it_is_made() {
+    for (weigh, at_once) in [(false, 10), (true, 2)] {
+        let config = RateLimitConfig { tokens_per_minute: Some(1_000), ..RateLimitConfig::default() };
+        let script = Script::repeat(hang);
+        let weigh: Option<crate::service::Weigh<()>> = weigh.then(|| Arc::new(|(): &()| 900_u64) as _);
+        let service = crate::service::gate::weighed(script.service(), RateLimiter::new(config), weigh);
+        let mut calls: Vec<_> = (0..20).map(|_| service.call((), CallContext::new())).collect();
+        for call in &mut calls {
+            // Those in the debt wait, or are refused because they would for too long.
+            let _ = futures_util::poll!(call.next());
+        }
+        assert_eq!(script.calls(), at_once, "until the bucket is in debt");
+    }
+}
