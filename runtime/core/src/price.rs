@@ -192,7 +192,7 @@ mod tests {
         assert_eq!((input(&table, "big"), input(&table, "other")), (Some(2), Some(1)));
         let table = table.overridden_by([row(None, "big", 3)]);
         assert_eq!(
-            (input(&table, "big"), table.find("elsewhere", "big-1").map(|row| row.price.input)),
+            (input(&table, "big"), table.find("elsewhere", "big-001").map(|row| row.price.input)),
             (Some(3), Some(3))
         );
         assert!(table.find("elsewhere", "other").is_none());
