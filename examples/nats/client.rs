@@ -1,6 +1,8 @@
 //! Talks to a Beluga node with the plain Rust client: `cargo run --example nats_client -- nats://127.0.0.1:4222`, beside
 //! `beluga node --nats nats://127.0.0.1:4222`. It knows nothing of Beluga but the subjects.
 
+#![allow(clippy::indexing_slicing, reason = "JSON answers null for what is not there")]
+
 use async_nats::{Client, HeaderMap, Message};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
