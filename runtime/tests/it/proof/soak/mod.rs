@@ -68,6 +68,7 @@ async fn soak(seed: u64, least: Duration) {
     while held.len() < ROUNDS_MIN || time::now() - started < least {
         let drivers = (0..DRIVERS).map(|_| task::spawn("driver", drive(driver.clone())));
         join_all(drivers).await.into_iter().for_each(|driven| driven.unwrap());
+        fill(&driver).await;
         rest(&driver, &lasting).await;
         held.push(held_bytes());
     }
@@ -116,6 +117,15 @@ async fn populate(system: &System) -> Driver {
     let activator = Arc::new(Workers { hub, shared: Arc::clone(&shared) });
     let random = SystemRandom::seeded(system.random().seed());
     Driver { system: system.clone(), shared, workers, branches, pool, family, activator, random }
+}
+
+/// Has as many actors at once as the system keeps tasks for, so that it keeps the same number at every rest.
+async fn fill(driver: &Driver) {
+    let mut actors = Vec::new();
+    for number in 0..TASKS_KEPT {
+        actors.push(driver.system.spawn_with(Worker::spec(format!("full-{number}"), &driver.shared)).await.unwrap());
+    }
+    actors.iter().for_each(beluga_runtime::Ref::stop);
 }
 
 /// Waits until everybody rests.
