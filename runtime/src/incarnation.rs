@@ -16,6 +16,7 @@ use crate::errand::Errand;
 use crate::exit::ExitReason;
 use crate::job::Jobs;
 use crate::mailbox::{Batch, Stop};
+use crate::shelf;
 use crate::slot::{Fate, Phase, Slot};
 use crate::task;
 use crate::timer::Timers;
@@ -124,7 +125,9 @@ impl Guard {
             return;
         }
         // First, as a way back that is still inside lives of what the errand holds.
-        self.hand = None;
+        if let Some(hand) = self.hand.take() {
+            shelf::put_away(hand);
+        }
         // SAFETY: the guard belongs to the drain, which calls this after a handler.
         unsafe { self.incarnation.errand.end() }.put_away();
     }

@@ -49,6 +49,7 @@ mod reference;
 mod reply;
 mod scope;
 pub mod service;
+mod shelf;
 mod shell;
 mod sink;
 mod slot;

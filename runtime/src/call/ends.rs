@@ -16,6 +16,7 @@ use beluga_core::{CallContext, Result};
 use super::cell::AnswerCell;
 use super::hold::{Hold, Holders, Sleeper, Ways, let_go};
 use super::line::Line;
+use crate::shelf;
 use crate::waits::{Sweeper, Ticket, WaitTable, Waiting};
 
 /// One ask whose reply is an `R`.
@@ -39,7 +40,7 @@ impl<R> Call<R> {
     #[inline]
     pub(crate) fn pair(parent: Option<CallContext>, deadline_ns: u64, waker: Waker) -> (Waits<R>, Answers<R>) {
         // The place first: what is written there at once need not be copied.
-        let place = Box::<Self>::new_uninit();
+        let place = shelf::take::<Self>();
         let call =
             Self { line: Line::new(Holders::new(2, &Self::WAYS), parent, deadline_ns), answer: AnswerCell::new(waker) };
         let call = NonNull::from(Box::leak(Box::write(place, call)));
@@ -50,7 +51,7 @@ impl<R> Call<R> {
     /// The line is that of a call with such a reply, whose last handle the caller has.
     unsafe fn free(line: NonNull<Line>) {
         // SAFETY: it was made as a box, and nobody else has a handle.
-        drop(unsafe { Box::from_raw(line.cast::<Self>().as_ptr()) });
+        shelf::put_away(unsafe { Box::from_raw(line.cast::<Self>().as_ptr()) });
     }
 
     /// # Safety

@@ -9,6 +9,7 @@ use super::ends::{Answering, Answers};
 use crate::envelope::{Envelope, Head, Parcel};
 use crate::message::Message;
 use crate::reply::ReplyPort;
+use crate::shelf;
 
 /// The envelope of a message with one reply.
 pub(crate) struct CallPacket<M: Message> {
@@ -23,7 +24,7 @@ impl<M: Message> CallPacket<M> {
     #[inline]
     pub(crate) fn told(index: usize, message: M, carried: Carried) -> Envelope {
         // The place first: what is written there at once need not be copied.
-        let place = Box::<Self>::new_uninit();
+        let place = shelf::take::<Self>();
         let head = Head::new(&M::NAME, M::LANE, index, M::KEEP, carried);
         let packet: Box<Self> = Box::write(place, Self { content: Some((message, Answers::to_nobody())), head });
         packet
@@ -32,7 +33,7 @@ impl<M: Message> CallPacket<M> {
     /// Makes the envelope of a message whose answer is awaited. Sent at 0, it is stamped when it gets into a lane.
     #[inline]
     pub(crate) fn asked(index: usize, message: M, mut answers: Answers<M::Reply>, sent_ns: u64) -> Envelope {
-        let place = Box::<Self>::new_uninit();
+        let place = shelf::take::<Self>();
         let carried = answers.lend().map_or(Carried::Nothing, Carried::Asked);
         let mut head = Head::new(&M::NAME, M::LANE, index, M::KEEP, carried);
         head.sent_ns = sent_ns;

@@ -9,6 +9,7 @@ mod inject;
 mod leak;
 mod probe;
 
+pub use crate::shelf::clear as clear_shelf;
 pub use fault::{kill, pause, quiet_panics, resume};
 pub use golden::golden;
 pub(crate) use inject::{Injected, Mishap, befall, crashes};

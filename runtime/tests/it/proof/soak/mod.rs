@@ -10,11 +10,11 @@ mod actors;
 mod driver;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use beluga_runtime::testkit::quiet_panics;
+use beluga_runtime::testkit::{clear_shelf, quiet_panics};
 use beluga_runtime::{
     Backoff, BreakerState, FamilyOptions, Intensity, Lane, Overflow, PoolSpec, Spec, Strategy, System, SystemRandom,
     task, time,
@@ -27,6 +27,7 @@ use super::counted::{count_this_thread, held_bytes};
 use crate::fixture::GRACE;
 
 const SEED: u64 = 1;
+const WORKERS: usize = 2;
 const DRIVERS: usize = 16;
 const STEPS: u64 = 150;
 /// The rounds there are at least; what is held after the first third of all is compared with what is held later.
@@ -51,7 +52,7 @@ fn after_a_soak_nothing_is_left() {
     let seed = asked("BELUGA_SOAK_SEED").unwrap_or(SEED);
     let least = Duration::from_secs(asked("BELUGA_SOAK_SECONDS").unwrap_or(0));
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(WORKERS)
         .enable_all()
         .on_thread_start(count_this_thread)
         .build()
@@ -70,6 +71,7 @@ async fn soak(seed: u64, least: Duration) {
         join_all(drivers).await.into_iter().for_each(|driven| driven.unwrap());
         fill(&driver).await;
         rest(&driver, &lasting).await;
+        clear_shelves().await;
         held.push(held_bytes());
     }
     let handled = driver.shared.handled.load(Ordering::Relaxed);
@@ -126,6 +128,21 @@ async fn fill(driver: &Driver) {
         actors.push(driver.system.spawn_with(Worker::spec(format!("full-{number}"), &driver.shared)).await.unwrap());
     }
     actors.iter().for_each(beluga_runtime::Ref::stop);
+}
+
+/// Lets every worker give back the boxes it keeps for messages: all of them are here at once, so each is another thread.
+async fn clear_shelves() {
+    let all_here = Arc::new(Barrier::new(WORKERS));
+    let clears = (0..WORKERS).map(|_| {
+        let all_here = Arc::clone(&all_here);
+        task::spawn("clearer", async move {
+            all_here.wait();
+            clear_shelf();
+        })
+    });
+    let clears: Vec<_> = clears.collect();
+    join_all(clears).await.into_iter().for_each(|cleared| cleared.unwrap());
+    clear_shelf();
 }
 
 /// Waits until everybody rests.
