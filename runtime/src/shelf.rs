@@ -11,12 +11,12 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, dealloc};
-use std::cell::Cell;
+use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
 /// How many boxes of a layout a thread keeps: what a drain handles before it lets others run, twice.
-const BOXES_MAX: u32 = 256;
+const BOXES_MAX: usize = 256;
 
 /// The largest box that is kept, in bytes.
 const SIZE_MAX: usize = 192;
@@ -33,43 +33,32 @@ thread_local! {
 /// The boxes of a thread, by their size in words.
 struct Shelf([Stack; STACKS]);
 
-/// Boxes of one layout. Each holds the place of the next one.
-struct Stack {
-    top: Cell<Option<NonNull<Free>>>,
-    count: Cell<u32>,
-}
-
-/// What is written into a box whose value is gone.
-struct Free(Option<NonNull<Free>>);
+/// Boxes of one layout.
+///
+/// A list of their places, and no chain through them: whoever takes one writes into memory that may be far from this
+/// processor, and need not wait for what stands there.
+struct Stack(UnsafeCell<Vec<NonNull<u64>>>);
 
 impl Stack {
     const fn new() -> Self {
-        Self { top: Cell::new(None), count: Cell::new(0) }
+        Self(UnsafeCell::new(Vec::new()))
     }
 
     #[inline]
-    fn pop(&self) -> Option<NonNull<Free>> {
-        let top = self.top.get()?;
-        // SAFETY: what is on a stack was written by `push`, and nobody else has it.
-        self.top.set(unsafe { top.read() }.0);
-        self.count.set(self.count.get() - 1);
-        Some(top)
+    fn pop(&self) -> Option<NonNull<u64>> {
+        // SAFETY: the stack is one thread's, and nothing that is called here comes back to it.
+        unsafe { (*self.0.get()).pop() }
     }
 
-    /// Takes memory in, unless there is enough of it.
-    ///
-    /// # Safety
-    /// The memory has the layout of this stack and belongs to the caller, who gives it away if this returns true.
+    /// Takes memory in, unless there is enough of it. Whoever gives it gives it away if this returns true.
     #[inline]
-    unsafe fn push(&self, memory: NonNull<Free>) -> bool {
-        let count = self.count.get();
-        if count >= BOXES_MAX {
+    fn push(&self, memory: NonNull<u64>) -> bool {
+        // SAFETY: as in `pop`; an allocator does not come back either.
+        let stack = unsafe { &mut *self.0.get() };
+        if stack.len() >= BOXES_MAX {
             return false;
         }
-        // SAFETY: it is the caller's, aligned for words and at least one long.
-        unsafe { memory.write(Free(self.top.get())) };
-        self.top.set(Some(memory));
-        self.count.set(count + 1);
+        stack.push(memory);
         true
     }
 }
@@ -82,6 +71,8 @@ impl Shelf {
                 // SAFETY: it was a box of this layout, and nobody else has it.
                 unsafe { dealloc(memory.cast().as_ptr(), layout) };
             }
+            // SAFETY: as in `pop`.
+            unsafe { (*stack.0.get()).shrink_to_fit() };
         }
     }
 }
@@ -131,7 +122,7 @@ pub(crate) fn put_away<T: ?Sized>(value: Box<T>) {
 
 /// The memory of a box whose value is about to go.
 struct Room {
-    memory: *mut Free,
+    memory: *mut u64,
     layout: Layout,
     stack: usize,
 }
@@ -140,8 +131,7 @@ impl Drop for Room {
     #[inline]
     fn drop(&mut self) {
         let Some(memory) = NonNull::new(self.memory) else { return };
-        // SAFETY: it has the layout of that stack, belongs to this and is given away.
-        let lay = |shelf: &Shelf| shelf.0.get(self.stack).is_some_and(|stack| unsafe { stack.push(memory) });
+        let lay = |shelf: &Shelf| shelf.0.get(self.stack).is_some_and(|stack| stack.push(memory));
         // A thread that ends has no shelf any more.
         if !SHELF.try_with(lay).unwrap_or(false) {
             // SAFETY: it was a box of this layout, and nobody has it.
@@ -158,8 +148,9 @@ mod tests {
 
     use super::*;
 
-    fn kept(size: usize) -> u32 {
-        SHELF.with(|shelf| shelf.0[size / ALIGN].count.get())
+    fn kept(size: usize) -> usize {
+        // SAFETY: nobody else looks at it now.
+        SHELF.with(|shelf| unsafe { (*shelf.0[size / ALIGN].0.get()).len() })
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How a pool reacts: it passes envelopes on, and learns from its supervision who works.
 
 use std::sync::Arc;
+use std::task::Context;
 
 use beluga_core::Result;
 
@@ -9,7 +10,7 @@ use crate::cx::Cx;
 use crate::envelope::Envelope;
 use crate::exit::{ChildExit, Verdict};
 use crate::protocol::Protocol;
-use crate::shell::{Dispatch, Nest, Placed};
+use crate::shell::{Dispatch, Nest, Polled};
 use crate::spec::Spec;
 use crate::time;
 
@@ -83,11 +84,12 @@ fn pass_on<'a, P: Protocol>(
     pool: &'a mut PoolActor<P>,
     hand: &mut Option<Envelope>,
     cx: &'a mut Cx<PoolActor<P>>,
-    nest: &'a mut Nest,
-) -> Option<Placed<'a>> {
+    _nest: &'a mut Nest,
+    _task: &mut Context<'_>,
+) -> Option<Polled<'a>> {
     let mut envelope = hand.take()?;
     // The drain keeps what the message carried for the one in its hand; the worker needs it as well.
     envelope.head_mut().carried = cx.incarnation.errand.carried().clone();
     pool.crew.forward(envelope);
-    Some(nest.place(std::future::ready(())))
+    Some(Polled::Done)
 }

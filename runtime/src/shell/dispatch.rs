@@ -1,5 +1,7 @@
 //! From an envelope to the handler's future: one function per message, found by the message's position.
 
+use std::task::Context;
+
 use crate::actor::{Actor, DeferredHandler, StreamHandler};
 use crate::batch::{handle_all, open_batch};
 use crate::call::open_call;
@@ -8,12 +10,14 @@ use crate::envelope::{Envelope, open_stream};
 use crate::message::{Message, StreamMessage};
 use crate::protocol::Streaming;
 
-use super::nest::{Nest, Placed};
+use super::nest::{Nest, Polled};
 
-/// Builds the future of one handler in the nest from the message in hand: its content is taken out, or the whole of it.
+/// Builds the future of one handler in the nest from the message in hand, whose content is taken out, and polls it once.
 /// `None` if the envelope holds another type, which `Accepts` excludes.
+///
+/// The first poll is here, where the future's type is known: most handlers are done with it, and their code is inlined.
 pub(crate) type Dispatch<A> =
-    for<'a> fn(&'a mut A, &mut Option<Envelope>, &'a mut Cx<A>, &'a mut Nest) -> Option<Placed<'a>>;
+    for<'a> fn(&'a mut A, &mut Option<Envelope>, &'a mut Cx<A>, &'a mut Nest, &mut Context<'_>) -> Option<Polled<'a>>;
 
 /// The ordinary way of an entry: through the actor's handler.
 #[doc(hidden)]
@@ -46,13 +50,14 @@ fn call<'a, A: DeferredHandler<M>, M: Message>(
     hand: &mut Option<Envelope>,
     cx: &'a mut Cx<A>,
     nest: &'a mut Nest,
-) -> Option<Placed<'a>> {
+    task: &mut Context<'_>,
+) -> Option<Polled<'a>> {
     let envelope = hand.as_mut()?.as_mut();
     if let Some((message, reply)) = open_call(envelope, A::ANSWERING) {
-        return Some(nest.place_with(|| actor.handle(message, reply, cx)));
+        return Some(nest.place_with(|| actor.handle(message, reply, cx)).poll_once(task));
     }
     let items = open_batch::<M>(envelope)?;
-    Some(nest.place(handle_all(actor, items, cx)))
+    Some(nest.place(handle_all(actor, items, cx)).poll_once(task))
 }
 
 fn stream<'a, A: StreamHandler<M>, M: StreamMessage>(
@@ -60,15 +65,17 @@ fn stream<'a, A: StreamHandler<M>, M: StreamMessage>(
     hand: &mut Option<Envelope>,
     cx: &'a mut Cx<A>,
     nest: &'a mut Nest,
-) -> Option<Placed<'a>> {
+    task: &mut Context<'_>,
+) -> Option<Polled<'a>> {
     let (message, sink) = open_stream::<M>(hand.as_mut()?.as_mut())?;
     // The twin keeps the stream open until the handler's error, if any, stands as its end.
     let twin = sink.clone();
-    Some(nest.place(async move {
+    let work = nest.place(async move {
         if let Err(error) = actor.handle(message, sink, cx).await {
             twin.fail(error);
         }
-    }))
+    });
+    Some(work.poll_once(task))
 }
 
 /// The dispatch table of a whole tuple. Not part of the API.

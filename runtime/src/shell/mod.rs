@@ -18,7 +18,7 @@ use crate::protocol::Protocol;
 
 pub(crate) use dispatch::{ByHandler, Dispatch, Entry, Table};
 pub(crate) use drain::{Drain, Notice};
-pub(crate) use nest::{Nest, Placed};
+pub(crate) use nest::{Nest, Polled};
 
 /// An actor with a handler for every message of its protocol. Implemented by the kernel.
 ///

@@ -39,6 +39,15 @@ pub struct Placed<'a> {
     nest: PhantomData<&'a mut Nest>,
 }
 
+/// What the first poll of a future gave.
+#[derive(Debug)]
+pub enum Polled<'a> {
+    /// It is over, and was dropped.
+    Done,
+    /// It awaits something.
+    Pending(Placed<'a>),
+}
+
 // SAFETY: `Placed` owns a future that is `Send` and, through the borrow, exclusive use of the memory it lies in. The
 // pointer is given to nobody else.
 unsafe impl Send for Placed<'_> {}
@@ -88,7 +97,18 @@ impl Nest {
     }
 }
 
-impl Placed<'_> {
+impl<'a> Placed<'a> {
+    /// Polls the future for the first time, and drops it if that was the last one. A panic in it is not caught.
+    ///
+    /// Where the future was just placed its type is known, and its code inlined.
+    #[inline]
+    pub fn poll_once(mut self, cx: &mut Context<'_>) -> Polled<'a> {
+        match self.poll_raw(cx) {
+            Poll::Ready(()) => Polled::Done,
+            Poll::Pending => Polled::Pending(self),
+        }
+    }
+
     /// Polls the future; a panic in it is caught. Must not be called again after it was ready or panicked.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<dyn Any + Send>>> {
         match catch_unwind(AssertUnwindSafe(|| self.poll_raw(cx))) {
@@ -98,6 +118,7 @@ impl Placed<'_> {
     }
 
     /// Polls the future without catching its panic. Must not be called again after it was ready or panicked.
+    #[inline]
     pub fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // SAFETY: the future is alive until `drop` and never moves: it lies in a box and is only dropped in place.
         let future = unsafe { Pin::new_unchecked(self.future.as_mut()) };
@@ -106,6 +127,7 @@ impl Placed<'_> {
 }
 
 impl Drop for Placed<'_> {
+    #[inline]
     fn drop(&mut self) {
         let (future, boxed) = (self.future.as_ptr(), self.boxed);
         let dropped = catch_unwind(AssertUnwindSafe(|| {

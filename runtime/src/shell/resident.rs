@@ -10,10 +10,10 @@ use std::time::Duration;
 use beluga_core::{Error, Result};
 use pin_project_lite::pin_project;
 
-use super::Dispatch;
+use super::dispatch::Dispatch;
 use super::drain::{Drain, Ending, Notice};
 use super::hold::{Held, Why, hold};
-use super::nest::{Nest, Placed};
+use super::nest::{Nest, Placed, Polled};
 use crate::actor::{Actor, StopReason};
 use crate::cx::{Cx, Wish};
 use crate::dead_letter::DeadReason;
@@ -275,15 +275,11 @@ fn first_poll<'a, A: Actor>(
     let polled = catch_unwind(AssertUnwindSafe(move || {
         // Moved and not borrowed again: the future keeps them.
         let (value, cx, nest) = (value, cx, nest);
-        // Polled where it is: to move what was just written in pieces costs more than most handlers.
-        let mut work = dispatch?(value, hand, cx, nest);
-        match work.as_mut()?.poll_raw(&mut Context::from_waker(waker)) {
-            Poll::Ready(()) => Some(First::Done),
-            Poll::Pending => work.map(First::Pending),
-        }
+        dispatch?(value, hand, cx, nest, &mut Context::from_waker(waker))
     }));
     match polled {
-        Ok(Some(first)) => first,
+        Ok(Some(Polled::Done)) => First::Done,
+        Ok(Some(Polled::Pending(work))) => First::Pending(work),
         Ok(None) => First::Panicked("the protocol and the actor disagree".to_owned()),
         Err(panic) => First::Panicked(task::panic_text(panic.as_ref())),
     }

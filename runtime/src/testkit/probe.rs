@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::task::Context;
 use std::time::Duration;
 
 use beluga_core::{CallContext, Error, Result};
@@ -17,7 +18,7 @@ use crate::message::{Message, StreamMessage};
 use crate::protocol::{Accepts, Protocol, Streaming};
 use crate::reference::Ref;
 use crate::reply::ReplyPort;
-use crate::shell::{Dispatch, Entry, Nest, Placed, Recipe, Table};
+use crate::shell::{Dispatch, Entry, Nest, Polled, Recipe, Table};
 use crate::sink::Sink;
 use crate::spec::Spec;
 use crate::system::System;
@@ -202,19 +203,21 @@ fn take_call<'a, P: Protocol, M: Message>(
     hand: &mut Option<Envelope>,
     cx: &'a mut Cx<ProbeActor<P>>,
     nest: &'a mut Nest,
-) -> Option<Placed<'a>> {
+    task: &mut Context<'_>,
+) -> Option<Polled<'a>> {
     let envelope = hand.as_mut()?.as_mut();
     let Some((message, reply)) = open_call(envelope, Answering::<ProbeActor<P>, M>::LATER) else {
         let mut items = open_batch::<M>(envelope)?;
-        return Some(nest.place(async move {
+        let work = nest.place(async move {
             while let Some(message) = items.next() {
                 let (reply, context) = (ReplyPort::new(Answers::to_nobody(), &M::NAME), cx.context().clone());
                 actor.take(M::NAME, Received { message, reply, context }).await;
             }
-        }));
+        });
+        return Some(work.poll_once(task));
     };
     let received = Received { message, reply, context: cx.context().clone() };
-    Some(nest.place(actor.take(M::NAME, received)))
+    Some(nest.place(actor.take(M::NAME, received)).poll_once(task))
 }
 
 fn take_stream<'a, P: Protocol, M: StreamMessage>(
@@ -222,9 +225,10 @@ fn take_stream<'a, P: Protocol, M: StreamMessage>(
     hand: &mut Option<Envelope>,
     _cx: &'a mut Cx<ProbeActor<P>>,
     nest: &'a mut Nest,
-) -> Option<Placed<'a>> {
+    task: &mut Context<'_>,
+) -> Option<Polled<'a>> {
     let (message, sink) = open_stream::<M>(hand.as_mut()?.as_mut())?;
-    Some(nest.place(actor.take(M::NAME, ReceivedStream { message, sink })))
+    Some(nest.place(actor.take(M::NAME, ReceivedStream { message, sink })).poll_once(task))
 }
 
 impl<P> fmt::Debug for ProbeActor<P> {

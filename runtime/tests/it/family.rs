@@ -164,37 +164,44 @@ fn the_cap_makes_the_idlest_leave_and_refuses_when_all_are_busy() {
     });
 }
 
+/// How many rounds and activations a race has at least, and how many rounds it gets for that.
+const ROUNDS_MIN: u64 = 20;
+const ROUNDS_MAX: u64 = 5_000;
+
 #[test]
 fn a_send_racing_with_passivation_is_delivered_exactly_once() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {
         let system = testkit::system("race", 6);
         let (family, activator) = counters(&system, FamilyOptions::default()).await;
-        let senders = (0..4_u64).map(|sender| {
-            let (family, activator) = (family.clone(), Arc::clone(&activator));
-            task::spawn("test", async move {
-                let a = resolve(&family, "a", &activator);
-                for n in 0..2_000 {
-                    a.tell(Add(sender * 10_000 + n)).await.unwrap();
-                    if n % 8 == sender {
-                        family.passivate("a");
-                        tokio::task::yield_now().await;
+        // Whether a round meets a passivation is the machine's to decide; there are rounds until enough have.
+        let mut rounds = 0;
+        while rounds < ROUNDS_MIN || activator.activations.load(Ordering::SeqCst) <= ROUNDS_MIN {
+            let senders = (0..4_u64).map(|sender| {
+                let (family, activator) = (family.clone(), Arc::clone(&activator));
+                task::spawn("test", async move {
+                    let a = resolve(&family, "a", &activator);
+                    for n in 0..100 {
+                        a.tell(Add(sender * 1_000_000 + rounds * 100 + n)).await.unwrap();
+                        if n % 8 == sender {
+                            family.passivate("a");
+                            tokio::task::yield_now().await;
+                        }
                     }
-                }
-            })
-        });
-        join_all(senders).await.into_iter().for_each(|sent| sent.unwrap());
+                })
+            });
+            join_all(senders).await.into_iter().for_each(|sent| sent.unwrap());
+            rounds += 1;
+            assert!(rounds < ROUNDS_MAX, "the race was not run");
+        }
         resolve(&family, "a", &activator).ask(Total).await.unwrap();
         let mut seen: Vec<u64> = activator.journal.read().iter().map(|note| note.parse().unwrap()).collect();
         for sender in 0..4 {
-            assert!(seen.iter().filter(|n| *n / 10_000 == sender).is_sorted(), "order of sender {sender}");
+            assert!(seen.iter().filter(|n| *n / 1_000_000 == sender).is_sorted(), "order of sender {sender}");
         }
         seen.sort_unstable();
-        let expected: Vec<u64> = (0..4).flat_map(|sender| (0..2_000).map(move |n| sender * 10_000 + n)).collect();
-        assert_eq!(seen, expected);
-        let activations = activator.activations.load(Ordering::SeqCst);
-        println!("ACT {activations}");
-        assert!(activations > 20, "the race was not run: {activations} activations");
+        let expected = (0..4).flat_map(|sender| (0..rounds * 100).map(move |n| sender * 1_000_000 + n));
+        assert_eq!(seen, expected.collect::<Vec<u64>>());
         assert_eq!(system.dead_letters().total(), 0);
         system.shutdown(GRACE).await.unwrap();
     });
