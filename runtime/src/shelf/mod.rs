@@ -5,15 +5,19 @@
 //! done with such a box lays it on the shelf of its thread, and who needs one of the very same layout takes it from there.
 //!
 //! A thread keeps at most [`BOXES_MAX`] boxes of a layout, of those up to [`SIZE_MAX`] bytes, and gives them back when it
-//! ends.
+//! ends. What it has too many of it leaves at a depot, in bundles, for threads that have none.
 //!
 //! Reason for unsafe: a box whose value is gone is memory, and no type of the standard library owns such of any layout.
 #![allow(unsafe_code)]
+
+mod depot;
 
 use std::alloc::{Layout, dealloc};
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
+
+use self::depot::Depot;
 
 /// How many boxes of a layout a thread keeps: what a drain handles before it lets others run, twice.
 const BOXES_MAX: usize = 256;
@@ -24,55 +28,53 @@ const SIZE_MAX: usize = 192;
 /// The alignment of what is kept; messages have hardly another.
 const ALIGN: usize = align_of::<u64>();
 
-const STACKS: usize = SIZE_MAX / ALIGN + 1;
+const LAYOUTS: usize = SIZE_MAX / ALIGN + 1;
+
+static DEPOTS: [Depot; LAYOUTS] = [const { Depot::new() }; LAYOUTS];
 
 thread_local! {
-    static SHELF: Shelf = const { Shelf([const { Stack::new() }; STACKS]) };
+    static SHELF: Shelf = const { Shelf([const { UnsafeCell::new(Vec::new()) }; LAYOUTS]) };
 }
 
 /// The boxes of a thread, by their size in words.
-struct Shelf([Stack; STACKS]);
-
-/// Boxes of one layout.
 ///
-/// A list of their places, and no chain through them: whoever takes one writes into memory that may be far from this
+/// Lists of their places, and no chains through them: whoever takes a box writes into memory that may be far from this
 /// processor, and need not wait for what stands there.
-struct Stack(UnsafeCell<Vec<NonNull<u64>>>);
+struct Shelf([UnsafeCell<Vec<NonNull<u64>>>; LAYOUTS]);
 
-impl Stack {
-    const fn new() -> Self {
-        Self(UnsafeCell::new(Vec::new()))
-    }
-
+impl Shelf {
     #[inline]
-    fn pop(&self) -> Option<NonNull<u64>> {
-        // SAFETY: the stack is one thread's, and nothing that is called here comes back to it.
-        unsafe { (*self.0.get()).pop() }
+    fn pop(&self, layout: usize) -> Option<NonNull<u64>> {
+        // SAFETY: the list is one thread's, and nothing that is called here comes back to it: an allocator does not.
+        let boxes = unsafe { &mut *self.0.get(layout)?.get() };
+        if boxes.is_empty() {
+            DEPOTS.get(layout)?.fetch(boxes);
+        }
+        boxes.pop()
     }
 
     /// Takes memory in, unless there is enough of it. Whoever gives it gives it away if this returns true.
     #[inline]
-    fn push(&self, memory: NonNull<u64>) -> bool {
-        // SAFETY: as in `pop`; an allocator does not come back either.
-        let stack = unsafe { &mut *self.0.get() };
-        if stack.len() >= BOXES_MAX {
+    fn push(&self, layout: usize, memory: NonNull<u64>) -> bool {
+        let (Some(boxes), Some(depot)) = (self.0.get(layout), DEPOTS.get(layout)) else { return false };
+        // SAFETY: as in `pop`.
+        let boxes = unsafe { &mut *boxes.get() };
+        if boxes.len() >= BOXES_MAX && !depot.leave(boxes) {
             return false;
         }
-        stack.push(memory);
+        boxes.push(memory);
         true
     }
-}
 
-impl Shelf {
+    /// Gives all of it back to the allocator.
     fn clear(&self) {
-        for (words, stack) in self.0.iter().enumerate() {
+        for (words, boxes) in self.0.iter().enumerate() {
             let Ok(layout) = Layout::from_size_align(words * ALIGN, ALIGN) else { continue };
-            while let Some(memory) = stack.pop() {
+            // SAFETY: as in `pop`.
+            for memory in std::mem::take(unsafe { &mut *boxes.get() }) {
                 // SAFETY: it was a box of this layout, and nobody else has it.
                 unsafe { dealloc(memory.cast().as_ptr(), layout) };
             }
-            // SAFETY: as in `pop`.
-            unsafe { (*stack.0.get()).shrink_to_fit() };
         }
     }
 }
@@ -83,15 +85,25 @@ impl Drop for Shelf {
     }
 }
 
-/// Gives back what this thread keeps for the messages to come, so that what is held can be told from what is kept.
+/// Gives back what this thread, and threads for each other, keep for the messages to come, so that what is held can be told
+/// from what is kept.
 pub fn clear() {
     // A thread that ends has given it back.
-    let _ = SHELF.try_with(Shelf::clear);
+    let _ = SHELF.try_with(|shelf| {
+        shelf.clear();
+        for (depot, boxes) in DEPOTS.iter().zip(&shelf.0) {
+            while depot.has_some() {
+                // SAFETY: as in `pop`.
+                depot.fetch(unsafe { &mut *boxes.get() });
+            }
+        }
+        shelf.clear();
+    });
 }
 
-/// Returns which stack keeps boxes of a layout.
+/// Returns which list keeps boxes of a layout.
 #[inline]
-const fn stack_of(layout: Layout) -> Option<usize> {
+const fn list_of(layout: Layout) -> Option<usize> {
     let fits = layout.align() == ALIGN && layout.size() > 0 && layout.size() <= SIZE_MAX;
     if fits { Some(layout.size() / ALIGN) } else { None }
 }
@@ -99,8 +111,8 @@ const fn stack_of(layout: Layout) -> Option<usize> {
 /// Returns a box to write a value into, used or new.
 #[inline]
 pub(crate) fn take<T>() -> Box<MaybeUninit<T>> {
-    let kept = const { stack_of(Layout::new::<T>()) }
-        .and_then(|stack| SHELF.try_with(|shelf| shelf.0.get(stack)?.pop()).ok().flatten());
+    let kept =
+        const { list_of(Layout::new::<T>()) }.and_then(|list| SHELF.try_with(|shelf| shelf.pop(list)).ok().flatten());
     match kept {
         // SAFETY: it was a box of this layout, whose memory is nobody's now.
         Some(memory) => unsafe { Box::from_raw(memory.cast::<MaybeUninit<T>>().as_ptr()) },
@@ -112,10 +124,10 @@ pub(crate) fn take<T>() -> Box<MaybeUninit<T>> {
 #[inline]
 pub(crate) fn put_away<T: ?Sized>(value: Box<T>) {
     let layout = Layout::for_value(&*value);
-    let Some(stack) = stack_of(layout) else { return drop(value) };
+    let Some(list) = list_of(layout) else { return drop(value) };
     let value = Box::into_raw(value);
     // Before the value goes: it may panic as it does.
-    let _room = Room { memory: value.cast(), layout, stack };
+    let _room = Room { memory: value.cast(), layout, list };
     // SAFETY: it was a box, and nobody uses the value after this.
     unsafe { ptr::drop_in_place(value) };
 }
@@ -124,16 +136,15 @@ pub(crate) fn put_away<T: ?Sized>(value: Box<T>) {
 struct Room {
     memory: *mut u64,
     layout: Layout,
-    stack: usize,
+    list: usize,
 }
 
 impl Drop for Room {
     #[inline]
     fn drop(&mut self) {
         let Some(memory) = NonNull::new(self.memory) else { return };
-        let lay = |shelf: &Shelf| shelf.0.get(self.stack).is_some_and(|stack| stack.push(memory));
         // A thread that ends has no shelf any more.
-        if !SHELF.try_with(lay).unwrap_or(false) {
+        if !SHELF.try_with(|shelf| shelf.push(self.list, memory)).unwrap_or(false) {
             // SAFETY: it was a box of this layout, and nobody has it.
             unsafe { dealloc(memory.cast().as_ptr(), self.layout) };
         }
@@ -150,7 +161,7 @@ mod tests {
 
     fn kept(size: usize) -> usize {
         // SAFETY: nobody else looks at it now.
-        SHELF.with(|shelf| unsafe { (*shelf.0[size / ALIGN].0.get()).len() })
+        SHELF.with(|shelf| unsafe { (*shelf.0[size / ALIGN].get()).len() })
     }
 
     #[test]
@@ -166,15 +177,37 @@ mod tests {
         assert_eq!((*second, *other), ((7, [8, 9]), [0; 4]));
     }
 
+    /// Makes so many boxes and puts them away. Each test has a size of its own: the depots are of the process.
+    fn put_away_many<const WORDS: usize>(count: usize) {
+        let boxes: Vec<Box<[u64; WORDS]>> = (0..count).map(|_| Box::write(take(), [0; WORDS])).collect();
+        boxes.into_iter().for_each(put_away);
+    }
+
     #[test]
     fn what_is_kept_is_bounded() {
-        let boxes: Vec<Box<[u64; 5]>> = (0..=BOXES_MAX).map(|_| Box::write(take(), [0; 5])).collect();
-        boxes.into_iter().for_each(put_away);
+        put_away_many::<5>(BOXES_MAX);
         assert_eq!(kept(40), BOXES_MAX);
+        put_away_many::<6>(100_000);
+        assert_eq!(kept(48), BOXES_MAX);
         put_away(Box::new([0_u64; SIZE_MAX / ALIGN + 1]));
         put_away(Box::new([0_u8; 16]));
         put_away(Box::new(()));
         assert_eq!(kept(16) + kept(0), 0, "neither too large, nor of another alignment, nor nothing at all");
+    }
+
+    #[test]
+    fn what_one_thread_has_too_many_of_another_takes() {
+        put_away_many::<7>(2 * BOXES_MAX);
+        let (tell, told) = std::sync::mpsc::channel();
+        let other = crate::task::spawn_thread("other", move || {
+            let first: Box<[u64; 7]> = Box::write(take(), [0; 7]);
+            let fetched = kept(56);
+            put_away(first);
+            clear();
+            tell.send((fetched, kept(56))).unwrap();
+        });
+        other.unwrap().join().unwrap();
+        assert_eq!(told.recv().unwrap(), (BOXES_MAX / 2 - 1, 0));
     }
 
     #[test]
