@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::authorize;
 use super::model::{HttpModel, Settings};
-use super::profile::{Auth, Profile};
+use super::profile::{API_VERSION, API_VERSION_PARAMETER, Auth, Profile};
 use super::profiles::PROFILES;
 use crate::http::{HttpClient, Network};
 
@@ -55,8 +55,12 @@ impl ModelFactory for HttpModelFactory {
             Some(address) => Some(fill(&profile, address, place)?),
             None => None,
         };
+        let mut base = profile.base(base.as_deref())?;
+        if profile.needs_api_version(&base) {
+            base.query_pairs_mut().append_pair(API_VERSION_PARAMETER, &place(API_VERSION)?);
+        }
         let settings = Settings {
-            base: profile.base(base.as_deref())?,
+            base,
             query_key: match profile.auth {
                 Auth::Query(name) => Some(name),
                 Auth::Bearer | Auth::Header(_) | Auth::Aws(_) | Auth::Google => None,
@@ -144,7 +148,7 @@ impl Options {
             stream: true,
             stream_options: true,
             prompt_cache: true,
-            supports_tools: true,
+            supports_tools: profile.takes_tools,
             max_tokens: None,
         };
         for (name, value) in &config.options {

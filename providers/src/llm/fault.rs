@@ -141,15 +141,16 @@ impl VendorError {
 
     fn classify(&self, status: u16) -> (Code, Retry) {
         let code = match status {
-            429 if self.is_named(&["insufficient_quota"]) => return (Code::RateLimit, Retry::Never),
+            // Spent money does not come back by waiting.
+            429 if self.is_named(&["insufficient_quota", "budget_exceeded"]) => return (Code::RateLimit, Retry::Never),
             429 => Code::RateLimit,
             // Groq: the model wrote a call its own parser rejects; the next sample may be right.
             400 if self.is_named(&["tool_use_failed"]) => return (Code::ProviderUnavailable, Retry::Now),
             400..=499 if self.is_context_length() => Code::ContextLength,
             400..=499 if self.is_filter() => Code::ContentFiltered,
             401 => Code::AuthError,
-            // Google's word for a wrong key, and AWS's for a wrong signature.
-            400 if self.is_named(&["api_key_invalid"]) => Code::AuthError,
+            // Google's word for a wrong key and xAI's, and AWS's for a wrong signature.
+            400 if self.is_named(&["api_key_invalid"]) || self.says(&["incorrect api key"]) => Code::AuthError,
             403 if self.says(&["security token", "request signature"]) => Code::AuthError,
             402 | 403 => Code::PermissionDenied,
             404 => Code::NotFound,
@@ -181,7 +182,7 @@ impl VendorError {
     }
 
     fn is_filter(&self) -> bool {
-        self.is_named(&["content_filter", "content_policy", "responsibleaipolicyviolation"])
+        self.is_named(&["content_filter", "content_policy", "responsibleaipolicyviolation", "data_inspection_failed"])
             || self.says(&["content management policy"])
     }
 }

@@ -38,6 +38,8 @@ pub struct Profile {
     pub cache_word: CacheWord,
     /// Whether moving pictures can be shown to it.
     pub takes_video: bool,
+    /// Whether its models take tools, where the configuration does not say.
+    pub takes_tools: bool,
     /// How thinking is asked for.
     pub reasoning_parameter: ReasoningParameter,
     /// The field of a message that thinking stands in, where it is a text.
@@ -66,12 +68,9 @@ pub enum AddressForm {
     Whole,
     /// As Ollama's variables write it: the scheme, the port and `/v1` may be missing.
     Ollama,
-    /// As Azure's deployments: the model stands in the path and the version of the API in the query, unless the address
-    /// is already that of the newer API, which ends in `/v1`.
-    AzureDeployments {
-        /// The version, where the address's own query names none.
-        api_version: &'static str,
-    },
+    /// As Azure's deployments: the model stands in the path and the version of the API, the place [`API_VERSION`], in the
+    /// query, unless the address is already that of the newer API, which ends in `/v1`.
+    AzureDeployments,
 }
 
 /// How the key travels.
@@ -107,6 +106,8 @@ pub enum ReasoningParameter {
     ThinkingAndEffort,
     /// `reasoning: {effort, max_tokens, enabled, exclude}`.
     Object,
+    /// `enable_thinking` and `thinking_budget`; a word for the effort is not known.
+    EnableThinking,
     /// The dialect has its own way.
     Dialect,
 }
@@ -122,6 +123,12 @@ pub enum ReasoningBack {
     Always,
 }
 
+/// The place of the version of an API.
+pub const API_VERSION: &str = "api_version";
+
+/// The parameter of the query it stands in.
+pub(super) const API_VERSION_PARAMETER: &str = "api-version";
+
 /// Ollama's port.
 const OLLAMA_PORT: u16 = 11_434;
 
@@ -135,7 +142,7 @@ impl Profile {
             return Err(Error::config(format!("a provider of kind \"{}\" needs base_url", self.name)));
         };
         let base = match self.address_form {
-            AddressForm::Whole | AddressForm::AzureDeployments { .. } => base.trim().to_owned(),
+            AddressForm::Whole | AddressForm::AzureDeployments => base.trim().to_owned(),
             AddressForm::Ollama => ollama_address(base.trim()),
         };
         let mut url = Url::parse(&base).map_err(|error| self.bad_address(&error.to_string()))?;
@@ -144,6 +151,16 @@ impl Profile {
         }
         url.set_fragment(None);
         Ok(url)
+    }
+
+    /// Returns whether the model's name stands in the path of an address, as Azure's deployments do.
+    fn has_deployments(&self, base: &Url) -> bool {
+        self.address_form == AddressForm::AzureDeployments && !base.path().trim_end_matches('/').ends_with("/v1")
+    }
+
+    /// Returns whether an address must be given the version of its API.
+    pub(super) fn needs_api_version(&self, base: &Url) -> bool {
+        self.has_deployments(base) && !base.query_pairs().any(|(name, _)| name == API_VERSION_PARAMETER)
     }
 
     /// Returns the address a call of a model goes to. A query of the vendor's address stays.
@@ -156,14 +173,9 @@ impl Profile {
         let first_end = path.get(1..).and_then(|rest| rest.find('/')).map_or(path.len(), |at| at + 1);
         let (first, rest) = path.split_at(first_end);
         let mut path = if have.ends_with(first) { format!("{have}{rest}") } else { format!("{have}{path}") };
-        let mut query = target.query.map(str::to_owned);
-        if let AddressForm::AzureDeployments { api_version } = self.address_form
-            && !have.ends_with("/v1")
-        {
+        let query = target.query.map(str::to_owned);
+        if self.has_deployments(base) {
             path = format!("{have}/openai/deployments/{}{}", escaped_segment(model), target.path);
-            if !base.query_pairs().any(|(name, _)| name == "api-version") {
-                query = Some(format!("api-version={api_version}"));
-            }
         }
         let mut url = base.clone();
         url.set_path(&path);
@@ -230,7 +242,7 @@ fn ollama_address(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::profiles::{ANTHROPIC, OLLAMA, OPENAI, OPENAI_COMPATIBLE};
+    use super::super::profiles::{ANTHROPIC, AZURE, OLLAMA, OPENAI, OPENAI_COMPATIBLE};
     use super::*;
 
     #[test]
@@ -247,15 +259,14 @@ mod tests {
 
     #[test]
     fn an_azure_deployment_stands_in_the_path() {
-        let azure = Profile { address_form: AddressForm::AzureDeployments { api_version: "2024-10-21" }, ..OPENAI };
-        let url = |base: &str| azure.endpoint(&azure.base(Some(base)).unwrap(), "my gpt", true).to_string();
+        let base = |base: &str| AZURE.base(Some(base)).unwrap();
+        let url = |address: &str| AZURE.endpoint(&base(address), "my gpt", true).to_string();
         let path = "/openai/deployments/my%20gpt/chat/completions";
-        assert_eq!(
-            url("https://r.openai.azure.com"),
-            format!("https://r.openai.azure.com{path}?api-version=2024-10-21")
-        );
+        assert_eq!(url("https://r.openai.azure.com"), format!("https://r.openai.azure.com{path}"));
         assert_eq!(url("https://r/?api-version=x"), format!("https://r{path}?api-version=x"));
         assert_eq!(url("https://r/openai/v1/"), "https://r/openai/v1/chat/completions");
+        let needs = |address: &str| AZURE.needs_api_version(&base(address));
+        assert!(needs("https://r") && !needs("https://r/?api-version=x") && !needs("https://r/openai/v1"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use beluga_core::ProviderVariables;
 
 use super::dialect::Dialect;
-use super::profile::{AddressForm, Auth, CacheWord, Place, Profile, ReasoningBack, ReasoningParameter};
+use super::profile::{API_VERSION, AddressForm, Auth, CacheWord, Place, Profile, ReasoningBack, ReasoningParameter};
 
 /// What most vendors of OpenAI's dialect have in common.
 const CHAT: Profile = Profile {
@@ -22,6 +22,7 @@ const CHAT: Profile = Profile {
     prompt_cache: false,
     cache_word: CacheWord::CacheControl,
     takes_video: false,
+    takes_tools: true,
     reasoning_parameter: ReasoningParameter::Effort,
     reasoning_field: "reasoning_content",
     reasoning_back: ReasoningBack::Never,
@@ -70,6 +71,192 @@ pub const DEEPSEEK: Profile = Profile {
     json_schema: false,
     reasoning_parameter: ReasoningParameter::ThinkingAndEffort,
     reasoning_back: ReasoningBack::ToolTurns,
+    unsupported: &["metadata"],
+    ..CHAT
+};
+
+/// Azure OpenAI (data plane inference reference, 2024-10-21, and the v1 API, read 2026-11). The model is the deployment's name.
+pub const AZURE: Profile = Profile {
+    name: "azure",
+    otel_name: "azure.ai.openai",
+    places: &[Place {
+        name: API_VERSION,
+        variables: &["OPENAI_API_VERSION", "AZURE_OPENAI_API_VERSION"],
+        default: Some("2024-10-21"),
+    }],
+    address_form: AddressForm::AzureDeployments,
+    auth: Auth::Header("api-key"),
+    variables: ProviderVariables {
+        api_key: &["AZURE_OPENAI_API_KEY"],
+        base_url: &["AZURE_OPENAI_ENDPOINT"],
+        key_optional: false,
+    },
+    max_tokens_field: "max_completion_tokens",
+    ..CHAT
+};
+
+/// xAI (API reference, chat completions, read 2026-11).
+pub const XAI: Profile = Profile {
+    name: "xai",
+    otel_name: "x_ai",
+    base_url: Some("https://api.x.ai/v1"),
+    variables: ProviderVariables { api_key: &["XAI_API_KEY"], base_url: &["XAI_BASE_URL"], key_optional: false },
+    unsupported: &["metadata"],
+    ..CHAT
+};
+
+/// Together (API reference, read 2026-11).
+pub const TOGETHER: Profile = Profile {
+    name: "together",
+    otel_name: "together",
+    base_url: Some("https://api.together.xyz/v1"),
+    variables: ProviderVariables {
+        api_key: &["TOGETHER_API_KEY"],
+        base_url: &["TOGETHER_BASE_URL"],
+        key_optional: false,
+    },
+    reasoning_field: "reasoning",
+    unsupported: &["metadata"],
+    ..CHAT
+};
+
+/// Fireworks (API reference, read 2026-11). Ids of models are paths, such as `accounts/fireworks/models/…`.
+pub const FIREWORKS: Profile = Profile {
+    name: "fireworks",
+    otel_name: "fireworks",
+    base_url: Some("https://api.fireworks.ai/inference/v1"),
+    variables: ProviderVariables {
+        api_key: &["FIREWORKS_API_KEY"],
+        base_url: &["FIREWORKS_BASE_URL"],
+        key_optional: false,
+    },
+    ..CHAT
+};
+
+/// OpenRouter (API reference, reasoning tokens, prompt caching, read 2026-11). Thinking goes back whole; marks for caches are
+/// passed on to the vendors that know them.
+pub const OPENROUTER: Profile = Profile {
+    name: "openrouter",
+    otel_name: "openrouter",
+    base_url: Some("https://openrouter.ai/api/v1"),
+    variables: ProviderVariables { api_key: &["OPENROUTER_API_KEY"], base_url: &[], key_optional: false },
+    prompt_cache: true,
+    reasoning_parameter: ReasoningParameter::Object,
+    reasoning_field: "reasoning",
+    reasoning_back: ReasoningBack::Always,
+    ..CHAT
+};
+
+/// Perplexity (Sonar API reference, read 2026-11). Its models search by themselves and take no tools.
+pub const PERPLEXITY: Profile = Profile {
+    name: "perplexity",
+    otel_name: "perplexity",
+    base_url: Some("https://api.perplexity.ai"),
+    variables: ProviderVariables {
+        api_key: &["PERPLEXITY_API_KEY"],
+        base_url: &["PERPLEXITY_BASE_URL"],
+        key_optional: false,
+    },
+    default_model: Some("sonar"),
+    stream_options: false,
+    takes_tools: false,
+    unsupported: &["metadata"],
+    ..CHAT
+};
+
+/// Hugging Face's router to inference providers (chat completion, read 2026-11). A suffix of the model chooses the provider,
+/// such as `:fastest`.
+pub const HUGGINGFACE: Profile = Profile {
+    name: "huggingface",
+    otel_name: "huggingface",
+    base_url: Some("https://router.huggingface.co/v1"),
+    variables: ProviderVariables { api_key: &["HF_TOKEN"], base_url: &[], key_optional: false },
+    unsupported: &["metadata"],
+    ..CHAT
+};
+
+/// Cerebras (inference API reference, OpenAI compatibility, read 2026-11).
+pub const CEREBRAS: Profile = Profile {
+    name: "cerebras",
+    otel_name: "cerebras",
+    base_url: Some("https://api.cerebras.ai/v1"),
+    variables: ProviderVariables {
+        api_key: &["CEREBRAS_API_KEY"],
+        base_url: &["CEREBRAS_BASE_URL"],
+        key_optional: false,
+    },
+    max_tokens_field: "max_completion_tokens",
+    reasoning_field: "reasoning",
+    unsupported: &[
+        "frequency_penalty",
+        "logit_bias",
+        "metadata",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "service_tier",
+    ],
+    ..CHAT
+};
+
+/// SambaNova (API reference, read 2026-11).
+pub const SAMBANOVA: Profile = Profile {
+    name: "sambanova",
+    otel_name: "sambanova",
+    base_url: Some("https://api.sambanova.ai/v1"),
+    variables: ProviderVariables {
+        api_key: &["SAMBANOVA_API_KEY"],
+        base_url: &["SAMBANOVA_BASE_URL"],
+        key_optional: false,
+    },
+    unsupported: &["metadata"],
+    ..CHAT
+};
+
+/// Qwen on Alibaba's Model Studio, through its compatible mode (API reference, deep thinking, read 2026-11). The address is that
+/// of the international region.
+pub const QWEN: Profile = Profile {
+    name: "qwen",
+    otel_name: "qwen",
+    base_url: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    variables: ProviderVariables {
+        api_key: &["DASHSCOPE_API_KEY", "ALIBABA_API_KEY"],
+        base_url: &["DASHSCOPE_BASE_URL"],
+        key_optional: false,
+    },
+    reasoning_parameter: ReasoningParameter::EnableThinking,
+    unsupported: &["metadata"],
+    ..CHAT
+};
+
+/// LiteLLM's proxy (proxy server, virtual keys, read 2026-11). What it refuses depends on the vendor behind it.
+pub const LITELLM: Profile = Profile {
+    name: "litellm",
+    otel_name: "litellm",
+    base_url: Some("http://127.0.0.1:4000"),
+    variables: ProviderVariables {
+        api_key: &["LITELLM_API_KEY", "LITELLM_PROXY_API_KEY"],
+        base_url: &["LITELLM_PROXY_API_BASE"],
+        key_optional: true,
+    },
+    ..CHAT
+};
+
+/// Bifrost (gateway, OpenAI compatible API, read 2026-11). Ids of models name their vendor, such as `openai/gpt-4.1`.
+pub const BIFROST: Profile = Profile {
+    name: "bifrost",
+    otel_name: "bifrost",
+    base_url: Some("http://127.0.0.1:8080/v1"),
+    variables: ProviderVariables { api_key: &["BIFROST_API_KEY"], base_url: &["BIFROST_BASE_URL"], key_optional: true },
+    ..CHAT
+};
+
+/// llama.cpp's server (server documentation, read 2026-11). It serves one model, whose name does not matter.
+pub const LLAMA_CPP: Profile = Profile {
+    name: "llama-cpp",
+    otel_name: "llama-cpp",
+    base_url: Some("http://127.0.0.1:8080/v1"),
+    variables: ProviderVariables { api_key: &["LLAMA_API_KEY"], base_url: &["LLAMA_CPP_BASE_URL"], key_optional: true },
+    default_model: Some("default"),
     unsupported: &["metadata"],
     ..CHAT
 };
@@ -181,15 +368,28 @@ pub const BEDROCK: Profile = Profile {
 };
 
 /// Every profile, by name.
-pub const PROFILES: [&Profile; 10] = [
+pub const PROFILES: [&Profile; 23] = [
     &ANTHROPIC,
+    &AZURE,
     &BEDROCK,
+    &BIFROST,
+    &CEREBRAS,
     &DEEPSEEK,
+    &FIREWORKS,
     &GOOGLE,
     &GOOGLE_INTERACTIONS,
     &GROQ,
+    &HUGGINGFACE,
+    &LITELLM,
+    &LLAMA_CPP,
     &OLLAMA,
     &OPENAI,
     &OPENAI_COMPATIBLE,
+    &OPENROUTER,
+    &PERPLEXITY,
+    &QWEN,
+    &SAMBANOVA,
+    &TOGETHER,
     &VERTEX,
+    &XAI,
 ];

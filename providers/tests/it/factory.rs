@@ -30,15 +30,28 @@ fn every_kind_is_registered_and_a_second_time_is_a_conflict() {
         names,
         [
             "anthropic",
+            "azure",
             "bedrock",
+            "bifrost",
+            "cerebras",
             "deepseek",
+            "fireworks",
             "google",
             "google-interactions",
             "groq",
+            "huggingface",
+            "litellm",
+            "llama-cpp",
             "ollama",
             "openai",
             "openai-compatible",
-            "vertex"
+            "openrouter",
+            "perplexity",
+            "qwen",
+            "sambanova",
+            "together",
+            "vertex",
+            "xai",
         ]
     );
     let again = beluga_providers::llm::register(&mut registry);

@@ -12,3 +12,4 @@ mod recordings;
 #[allow(dead_code, reason = "the replayer of the same name uses the rest")]
 mod replay;
 mod support;
+mod vendors;

@@ -72,7 +72,8 @@ impl ChatDecoder {
             out.push_back(ModelChunk::Started { id: owned(&chunk.id), model: owned(&chunk.model) });
         }
         if let Some(created) = chunk.created.filter(|_| self.created.is_none()) {
-            self.created = created.get().parse().ok();
+            // Azure's first chunk tells none of an answer.
+            self.created = created.get().parse().ok().filter(|created| *created != 0);
         }
         if !chunk.rest.is_empty() {
             self.kept.take(&chunk.rest, &NOISE);

@@ -144,6 +144,11 @@ fn put_reasoning<M: SerializeMap>(
                 told.map(|(name, value)| (name.clone(), value.clone())).collect();
             if told.is_empty() { Ok(()) } else { fields.put("reasoning", &told) }
         }
+        ReasoningParameter::EnableThinking => {
+            let enabled = reasoning.switch.map(|switch| switch != ThinkingSwitch::Disabled);
+            fields.put_some("enable_thinking", enabled.as_ref())?;
+            fields.put_some("thinking_budget", reasoning.budget_tokens.as_ref())
+        }
         ReasoningParameter::ThinkingAndEffort => {
             let switch = match reasoning.switch {
                 Some(ThinkingSwitch::Disabled) => "disabled",

@@ -144,6 +144,10 @@ fn reasoning(profile: &Profile, body: &mut Taken) -> Result<Option<Reasoning>> {
                 reasoning.shown = object.flag("exclude")?.map(|hidden| !hidden);
             }
         }
+        ReasoningParameter::EnableThinking => {
+            reasoning.switch = body.flag("enable_thinking")?.map(on_or_off);
+            reasoning.budget_tokens = body.count("thinking_budget")?;
+        }
         ReasoningParameter::ThinkingAndEffort => {
             let switch = match body.peek("thinking").and_then(Value::as_object) {
                 Some(fields) if fields.len() == 1 => fields.get("type").and_then(Value::as_str),
