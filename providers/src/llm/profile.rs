@@ -68,7 +68,7 @@ pub enum AddressForm {
     Whole,
     /// As Ollama's variables write it: the scheme, the port and `/v1` may be missing.
     Ollama,
-    /// As Azure's deployments: the model stands in the path and the version of the API, the place [`API_VERSION`], in the
+    /// As Azure's deployments: the model stands in the path and the version of the API, the place `api_version`, in the
     /// query, unless the address is already that of the newer API, which ends in `/v1`.
     AzureDeployments,
 }
@@ -104,7 +104,7 @@ pub enum ReasoningParameter {
     Effort,
     /// `thinking: {type: "enabled"}` and `reasoning_effort`.
     ThinkingAndEffort,
-    /// `reasoning: {effort, max_tokens, enabled, exclude}`.
+    /// `reasoning: {effort, max_tokens, enabled}` and `include_reasoning`.
     Object,
     /// `enable_thinking` and `thinking_budget`; a word for the effort is not known.
     EnableThinking,
@@ -124,7 +124,7 @@ pub enum ReasoningBack {
 }
 
 /// The place of the version of an API.
-pub const API_VERSION: &str = "api_version";
+pub(super) const API_VERSION: &str = "api_version";
 
 /// The parameter of the query it stands in.
 pub(super) const API_VERSION_PARAMETER: &str = "api-version";

@@ -88,7 +88,7 @@ impl Default for RouterSettings {
     }
 }
 
-/// Several models as one. See the [module](self).
+/// Several models as one. See the [module](crate::model::router).
 ///
 /// ```
 /// use std::sync::Arc;

@@ -137,11 +137,11 @@ fn put_reasoning<M: SerializeMap>(
                 "effort": effort,
                 "max_tokens": reasoning.budget_tokens,
                 "enabled": reasoning.switch.map(|switch| switch != ThinkingSwitch::Disabled),
-                "exclude": reasoning.shown.map(|shown| !shown),
             });
             let told = object.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
             let told: serde_json::Map<String, Value> =
                 told.map(|(name, value)| (name.clone(), value.clone())).collect();
+            fields.put_some("include_reasoning", reasoning.shown.as_ref())?;
             if told.is_empty() { Ok(()) } else { fields.put("reasoning", &told) }
         }
         ReasoningParameter::EnableThinking => {

@@ -132,17 +132,17 @@ fn reasoning(profile: &Profile, body: &mut Taken) -> Result<Option<Reasoning>> {
     let mut reasoning = Reasoning::default();
     match profile.reasoning_parameter {
         ReasoningParameter::Object => {
-            let known = ["effort", "max_tokens", "enabled", "exclude"];
+            let known = ["effort", "max_tokens", "enabled"];
             let is_known = body.peek("reasoning").and_then(Value::as_object).is_some_and(|fields| {
-                // A switch that says more than on and off passes through whole.
+                // One that says more passes through whole.
                 fields.keys().all(|name| known.contains(&name.as_str()))
             });
             if let (true, Some(mut object)) = (is_known, body.object("reasoning")?) {
                 reasoning.effort = object.text("effort")?.as_deref().map(Effort::from_word);
                 reasoning.budget_tokens = object.count("max_tokens")?;
                 reasoning.switch = object.flag("enabled")?.map(on_or_off);
-                reasoning.shown = object.flag("exclude")?.map(|hidden| !hidden);
             }
+            reasoning.shown = body.flag("include_reasoning")?;
         }
         ReasoningParameter::EnableThinking => {
             reasoning.switch = body.flag("enable_thinking")?.map(on_or_off);
