@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use beluga_providers::llm::{Dialect, OPENAI_COMPATIBLE, PROFILES, Profile, ReasoningBack};
+use beluga_providers::llm::{CallIds, Dialect, OPENAI_COMPATIBLE, PROFILES, Profile, ReasoningBack};
 
 use super::exchange::Exchange;
 
@@ -137,6 +137,7 @@ fn neutral(row: &Profile) -> Profile {
         prompt_cache: true,
         takes_video: true,
         reasoning_back: ReasoningBack::Always,
+        call_ids: CallIds::Any,
         ..*row
     }
 }

@@ -23,21 +23,30 @@ pub enum Dialect {
     Bedrock,
     /// Gemini's Interactions.
     Interactions,
+    /// Mistral's chat: OpenAI's, with content in chunks.
+    Mistral,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 5] =
-        [Dialect::OpenAiChat, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock, Dialect::Interactions];
+    pub const ALL: [Dialect; 6] = [
+        Dialect::OpenAiChat,
+        Dialect::Anthropic,
+        Dialect::Gemini,
+        Dialect::Bedrock,
+        Dialect::Interactions,
+        Dialect::Mistral,
+    ];
 
     /// The table: one arm a dialect. Everything else goes through what it returns.
     pub(super) fn grammar(self) -> &'static dyn Grammar {
         match self {
-            Dialect::OpenAiChat => &openai_chat::Chat,
+            Dialect::OpenAiChat => &openai_chat::CHAT,
             Dialect::Anthropic => &anthropic::Messages,
             Dialect::Gemini => &gemini::Gemini,
             Dialect::Bedrock => &bedrock::Converse,
             Dialect::Interactions => &interactions::Interactions,
+            Dialect::Mistral => &openai_chat::MISTRAL,
         }
     }
 

@@ -65,6 +65,8 @@ impl VendorError {
         let mut found = Self::default();
         if let Some(text) = ["message", "detail", "error", "Message"].iter().find_map(|key| value.get(key)?.as_str()) {
             found.message = text.to_owned();
+        } else if let Some(text) = validation(value) {
+            found.message = text;
         }
         for key in ["code", "type", "status"] {
             match value.get(key) {
@@ -185,6 +187,16 @@ impl VendorError {
         self.is_named(&["content_filter", "content_policy", "responsibleaipolicyviolation", "data_inspection_failed"])
             || self.says(&["content management policy"])
     }
+}
+
+/// Returns where a request is wrong and why, of the first place that FastAPI's servers list.
+fn validation(value: &Value) -> Option<String> {
+    let list =
+        [value.pointer("/message/detail"), value.get("detail")].into_iter().flatten().find_map(Value::as_array)?;
+    let first = list.first()?;
+    let word = |step: &Value| step.as_str().map_or_else(|| step.to_string(), str::to_owned);
+    let place: Vec<String> = first.get("loc")?.as_array()?.iter().map(word).collect();
+    Some(format!("{}: {}", place.join("."), first.get("msg")?.as_str()?))
 }
 
 /// Makes the error of bytes that are not what the vendor promised.

@@ -45,9 +45,9 @@ pub use dialect::{Dialect, DialectFacts, Ignored, Implied, PASS_THROUGH_MAX, Wir
 pub use factory::{register, register_with};
 pub use framing::Framing;
 pub use model::{FIRST_BYTE_DEFAULT, STREAM_IDLE_MAX};
-pub use profile::{AddressForm, Auth, CacheWord, Place, Profile, ReasoningBack, ReasoningParameter};
+pub use profile::{AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter};
 pub use profiles::{
     ANTHROPIC, AZURE, BEDROCK, BIFROST, CEREBRAS, DEEPSEEK, FIREWORKS, GOOGLE, GOOGLE_INTERACTIONS, GROQ, HUGGINGFACE,
-    LITELLM, LLAMA_CPP, OLLAMA, OPENAI, OPENAI_COMPATIBLE, OPENROUTER, PERPLEXITY, PROFILES, QWEN, SAMBANOVA, TOGETHER,
-    VERTEX, XAI,
+    LITELLM, LLAMA_CPP, MISTRAL, OLLAMA, OPENAI, OPENAI_COMPATIBLE, OPENROUTER, PERPLEXITY, PROFILES, QWEN, SAMBANOVA,
+    TOGETHER, VERTEX, XAI,
 };

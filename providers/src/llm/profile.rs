@@ -1,5 +1,7 @@
 //! What is known of a vendor, as data.
 
+use std::borrow::Cow;
+
 use beluga_core::{Error, ModelRequest, ProviderVariables, Result};
 use url::Url;
 
@@ -46,6 +48,14 @@ pub struct Profile {
     pub reasoning_field: &'static str,
     /// Which thinking goes back to the vendor that made it.
     pub reasoning_back: ReasoningBack,
+    /// Whether thinking goes back as a part of the content, where its field is not told.
+    pub thinking_parts: bool,
+    /// The word for a choice of tools that must take one.
+    pub required_word: &'static str,
+    /// The field of the seed of sampling.
+    pub seed_field: &'static str,
+    /// What ids of calls must look like.
+    pub call_ids: CallIds,
     /// Parameters the vendor refuses; left out of every request.
     pub unsupported: &'static [&'static str],
 }
@@ -112,6 +122,15 @@ pub enum ReasoningParameter {
     Dialect,
 }
 
+/// What ids of calls must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallIds {
+    /// Whatever the vendor, or another one, gave.
+    Any,
+    /// Nine letters and digits: others are replaced, each always by the same.
+    NineAlphanumeric,
+}
+
 /// Which thinking goes back to the vendor that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReasoningBack {
@@ -128,6 +147,24 @@ pub(super) const API_VERSION: &str = "api_version";
 
 /// The parameter of the query it stands in.
 pub(super) const API_VERSION_PARAMETER: &str = "api-version";
+
+/// How long ids of calls are where they have a length.
+const CALL_ID_LENGTH: usize = 9;
+
+impl CallIds {
+    /// Returns an id as the vendor takes it. The same id is always replaced by the same.
+    pub(super) fn written(self, id: &str) -> Cow<'_, str> {
+        let fits = id.len() == CALL_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if self == CallIds::Any || fits {
+            return Cow::Borrowed(id);
+        }
+        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let digest = ring::digest::digest(&ring::digest::SHA256, id.as_bytes());
+        let digits = digest.as_ref().iter().take(CALL_ID_LENGTH);
+        let digit = |byte: &u8| DIGITS.get(usize::from(*byte) % DIGITS.len()).map_or('0', |digit| char::from(*digit));
+        digits.map(digit).collect::<String>().into()
+    }
+}
 
 /// Ollama's port.
 const OLLAMA_PORT: u16 = 11_434;

@@ -3,7 +3,9 @@
 use beluga_core::ProviderVariables;
 
 use super::dialect::Dialect;
-use super::profile::{API_VERSION, AddressForm, Auth, CacheWord, Place, Profile, ReasoningBack, ReasoningParameter};
+use super::profile::{
+    API_VERSION, AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter,
+};
 
 /// What most vendors of OpenAI's dialect have in common.
 const CHAT: Profile = Profile {
@@ -26,6 +28,10 @@ const CHAT: Profile = Profile {
     reasoning_parameter: ReasoningParameter::Effort,
     reasoning_field: "reasoning_content",
     reasoning_back: ReasoningBack::Never,
+    thinking_parts: false,
+    required_word: "required",
+    seed_field: "seed",
+    call_ids: CallIds::Any,
     unsupported: &[],
 };
 
@@ -261,6 +267,43 @@ pub const LLAMA_CPP: Profile = Profile {
     ..CHAT
 };
 
+/// Mistral (chat completion API, function calling, reasoning, read 2026-11). It refuses fields it does not know.
+pub const MISTRAL: Profile = Profile {
+    name: "mistral",
+    otel_name: "mistral_ai",
+    dialect: Dialect::Mistral,
+    base_url: Some("https://api.mistral.ai/v1"),
+    variables: ProviderVariables {
+        api_key: &["MISTRAL_API_KEY"],
+        base_url: &["MISTRAL_BASE_URL"],
+        key_optional: false,
+    },
+    default_model: Some("mistral-small-latest"),
+    stream_options: false,
+    reasoning_back: ReasoningBack::Always,
+    thinking_parts: true,
+    required_word: "any",
+    seed_field: "random_seed",
+    call_ids: CallIds::NineAlphanumeric,
+    unsupported: &[
+        "include_reasoning",
+        "logit_bias",
+        "logprobs",
+        "metadata",
+        "min_p",
+        "modalities",
+        "prompt_cache_key",
+        "reasoning_format",
+        "service_tier",
+        "store",
+        "top_k",
+        "top_logprobs",
+        "user",
+        "verbosity",
+    ],
+    ..CHAT
+};
+
 /// Ollama through its `/v1` (OpenAI compatibility, read 2026-11).
 pub const OLLAMA: Profile = Profile {
     name: "ollama",
@@ -368,7 +411,7 @@ pub const BEDROCK: Profile = Profile {
 };
 
 /// Every profile, by name.
-pub const PROFILES: [&Profile; 23] = [
+pub const PROFILES: [&Profile; 24] = [
     &ANTHROPIC,
     &AZURE,
     &BEDROCK,
@@ -382,6 +425,7 @@ pub const PROFILES: [&Profile; 23] = [
     &HUGGINGFACE,
     &LITELLM,
     &LLAMA_CPP,
+    &MISTRAL,
     &OLLAMA,
     &OPENAI,
     &OPENAI_COMPATIBLE,

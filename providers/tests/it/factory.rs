@@ -42,6 +42,7 @@ fn every_kind_is_registered_and_a_second_time_is_a_conflict() {
             "huggingface",
             "litellm",
             "llama-cpp",
+            "mistral",
             "ollama",
             "openai",
             "openai-compatible",

@@ -52,7 +52,7 @@ impl Serialize for Body<'_> {
             fields.put("stream_options", &json!({"include_usage": true}))?;
         }
         fields.put_some(self.profile.max_tokens_field, self.max_tokens.as_ref())?;
-        put_sampling(&mut fields, options)?;
+        put_sampling(&mut fields, self.profile, options)?;
         fields.put_some("response_format", self.format.as_ref())?;
         let tools: Vec<WireTool<'_>> =
             self.request.tools.iter().filter_map(|tool| WireTool::of(self.profile, tool)).collect();
@@ -61,7 +61,7 @@ impl Serialize for Body<'_> {
         }
         // Without tools there is no choice, and vendors say so with an error.
         if !tools.is_empty() {
-            fields.put_some("tool_choice", tool_choice(&options.tool_choice).as_ref())?;
+            fields.put_some("tool_choice", tool_choice(self.profile, &options.tool_choice).as_ref())?;
             fields.put_some("parallel_tool_calls", options.parallel_tool_calls.as_ref())?;
         }
         if let Some(reasoning) = &options.reasoning {
@@ -72,12 +72,16 @@ impl Serialize for Body<'_> {
     }
 }
 
-fn put_sampling<M: SerializeMap>(fields: &mut Fields<'_, M>, options: &GenerateOptions) -> Result<(), M::Error> {
+fn put_sampling<M: SerializeMap>(
+    fields: &mut Fields<'_, M>,
+    profile: &Profile,
+    options: &GenerateOptions,
+) -> Result<(), M::Error> {
     fields.put_some("temperature", options.temperature.as_ref())?;
     fields.put_some("top_p", options.top_p.as_ref())?;
     fields.put_some("top_k", options.top_k.as_ref())?;
     fields.put_some("min_p", options.min_p.as_ref())?;
-    fields.put_some("seed", options.seed.as_ref())?;
+    fields.put_some(profile.seed_field, options.seed.as_ref())?;
     fields.put_some("frequency_penalty", options.frequency_penalty.as_ref())?;
     fields.put_some("presence_penalty", options.presence_penalty.as_ref())?;
     fields.put_some("n", options.candidates.as_ref())?;
@@ -166,12 +170,12 @@ fn put_reasoning<M: SerializeMap>(
     }
 }
 
-fn tool_choice(choice: &ToolChoice) -> Option<Value> {
+fn tool_choice(profile: &Profile, choice: &ToolChoice) -> Option<Value> {
     let function = |name: &String| json!({"type": "function", "function": {"name": name}});
     match choice {
         ToolChoice::Auto => None,
         ToolChoice::None => Some(json!("none")),
-        ToolChoice::Required => Some(json!("required")),
+        ToolChoice::Required => Some(json!(profile.required_word)),
         ToolChoice::Tool(name) => Some(function(name)),
         ToolChoice::Among { tools, required } => {
             let tools: Vec<Value> = tools.iter().map(function).collect();

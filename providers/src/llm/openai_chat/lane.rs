@@ -155,6 +155,11 @@ impl Lane {
                 let text = value.get("refusal").and_then(Value::as_str).unwrap_or_default().to_owned();
                 out.push_back(ModelChunk::Refusal { text });
             }
+            ("thinking", _) if thoughts(&value).is_some() => {
+                for text in thoughts(&value).into_iter().flatten().filter(|text| !text.is_empty()) {
+                    self.think(text, out);
+                }
+            }
             _ => {
                 self.end_thinking(out);
                 if let Value::Object(fields) = &mut value {
@@ -268,10 +273,17 @@ impl Lane {
     }
 }
 
+/// Returns the texts a chunk of thinking is made of, if it is made of nothing else.
+fn thoughts(value: &Value) -> Option<Vec<&str>> {
+    let texts = value.get("thinking")?.as_array()?.iter();
+    texts.map(|chunk| (chunk.get("type")? == "text").then(|| chunk.get("text")?.as_str())?).collect()
+}
+
 fn finish_reason(text: &str) -> FinishReason {
     match text {
         "stop" | "eos" => FinishReason::Stop,
-        "length" => FinishReason::Length,
+        // Mistral tells whose limit it was.
+        "length" | "model_length" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolCalls,
         "content_filter" => FinishReason::ContentFilter,
         other => FinishReason::Other(other.to_owned()),

@@ -23,7 +23,7 @@ pub(super) struct WireMessage<'a> {
     thinking: Vec<(&'a str, String)>,
     details: Vec<Map<String, Value>>,
     tool_calls: Vec<WireCall<'a>>,
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
     extra: Option<&'a Extra>,
 }
 
@@ -35,6 +35,7 @@ pub(super) enum WireContent<'a> {
 }
 
 struct WireCall<'a> {
+    id: Cow<'a, str>,
     call: &'a ToolCall,
     /// Of the vendor's own family.
     notes: Option<&'a PartNotes>,
@@ -60,7 +61,7 @@ impl Serialize for WireMessage<'_> {
         if !self.tool_calls.is_empty() {
             map.serialize_entry("tool_calls", &self.tool_calls)?;
         }
-        if let Some(id) = self.tool_call_id {
+        if let Some(id) = &self.tool_call_id {
             map.serialize_entry("tool_call_id", id)?;
         }
         for (name, value) in self.extra.into_iter().flatten() {
@@ -73,7 +74,7 @@ impl Serialize for WireMessage<'_> {
 impl Serialize for WireCall<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &self.call.id)?;
+        map.serialize_entry("id", &self.id)?;
         let word = self.notes.and_then(|notes| notes.word.as_deref());
         if word == Some("custom") {
             map.serialize_entry("type", "custom")?;
@@ -164,7 +165,17 @@ fn marked(profile: &Profile, notes: &Option<Box<PartNotes>>) -> bool {
 
 fn assistant<'a>(profile: &Profile, message: &'a ChatMessage) -> Result<WireMessage<'a>> {
     let tool_calls: Vec<WireCall<'_>> = message.tool_calls().map(|call| wire_call(profile, call)).collect();
-    let is_listed = message.notes.as_ref().and_then(|notes| notes.layout) == Some(Layout::Listed);
+    let goes_back = match profile.reasoning_back {
+        ReasoningBack::Never => false,
+        ReasoningBack::ToolTurns => !tool_calls.is_empty(),
+        ReasoningBack::Always => true,
+    };
+    let own = message.parts.iter().filter_map(|part| match part {
+        Part::Thinking(thinking) if thinking.family == profile.name => Some(thinking),
+        _ => None,
+    });
+    let thinks_in_parts = profile.thinking_parts && goes_back && own.clone().next().is_some();
+    let is_listed = thinks_in_parts || message.notes.as_ref().and_then(|notes| notes.layout) == Some(Layout::Listed);
     let refusal = message.parts.iter().find_map(|part| match part {
         // A refusal that came in its own field goes back there.
         Part::Refusal { text, notes: Some(notes) } if notes.layout == Some(Layout::Joined) => Some(text.as_str()),
@@ -180,17 +191,8 @@ fn assistant<'a>(profile: &Profile, message: &'a ChatMessage) -> Result<WireMess
         (!text.is_empty() || tool_calls.is_empty()).then_some(WireContent::Text(text))
     };
     let mut wire = WireMessage { role: Cow::Borrowed("assistant"), content, refusal, ..WireMessage::default() };
-    let goes_back = match profile.reasoning_back {
-        ReasoningBack::Never => false,
-        ReasoningBack::ToolTurns => !tool_calls.is_empty(),
-        ReasoningBack::Always => true,
-    };
-    let own = message.parts.iter().filter_map(|part| match part {
-        Part::Thinking(thinking) if thinking.family == profile.name => Some(thinking),
-        _ => None,
-    });
-    for thinking in own {
-        push_thinking(profile, thinking, goes_back, &mut wire);
+    if !thinks_in_parts {
+        own.for_each(|thinking| push_thinking(profile, thinking, goes_back, &mut wire));
     }
     wire.tool_calls = tool_calls;
     Ok(wire)
@@ -215,7 +217,11 @@ fn push_thinking<'a>(profile: &Profile, thinking: &'a Thinking, goes_back: bool,
 }
 
 fn wire_call<'a>(profile: &Profile, call: &'a ToolCall) -> WireCall<'a> {
-    WireCall { call, notes: call.notes.as_deref().filter(|notes| notes.family == profile.name) }
+    WireCall {
+        id: profile.call_ids.written(&call.id),
+        call,
+        notes: call.notes.as_deref().filter(|notes| notes.family == profile.name),
+    }
 }
 
 fn tool_result<'a>(profile: &Profile, result: &'a ToolResult) -> Result<WireMessage<'a>> {
@@ -239,7 +245,8 @@ fn tool_result<'a>(profile: &Profile, result: &'a ToolResult) -> Result<WireMess
         WireContent::Text(text)
     };
     let role = Cow::Borrowed("tool");
-    Ok(WireMessage { role, content: Some(content), tool_call_id: Some(&result.call_id), ..WireMessage::default() })
+    let tool_call_id = Some(profile.call_ids.written(&result.call_id));
+    Ok(WireMessage { role, content: Some(content), tool_call_id, ..WireMessage::default() })
 }
 
 /// Joins the text parts; borrows where there is only one.

@@ -21,6 +21,7 @@ pub(super) struct WirePart<'a> {
 enum WireField<'a> {
     Text(&'a str),
     Refusal(&'a str),
+    Thinking(&'a str),
     Image(WireAddress<'a>),
     Video(WireAddress<'a>),
     Audio {
@@ -48,6 +49,9 @@ impl Serialize for WirePart<'_> {
         match &self.field {
             WireField::Text(text) => map.serialize_entry("text", text)?,
             WireField::Refusal(text) => map.serialize_entry("refusal", text)?,
+            WireField::Thinking(text) => {
+                map.serialize_entry("thinking", &json!([{"type": "text", "text": text}]))?;
+            }
             WireField::Image(address) => map.serialize_entry("image_url", address)?,
             WireField::Video(address) => map.serialize_entry("video_url", address)?,
             WireField::Audio { data, format } => {
@@ -117,6 +121,9 @@ pub(super) fn assistant_part<'a>(profile: &Profile, part: &'a Part) -> Option<Wi
     match part {
         Part::Text { text, .. } => Some(WirePart::new("text", WireField::Text(text), profile, part.notes())),
         Part::Refusal { text, .. } => Some(WirePart::new("refusal", WireField::Refusal(text), profile, None)),
+        Part::Thinking(thinking) if profile.thinking_parts && thinking.family == profile.name => {
+            Some(WirePart::new("thinking", WireField::Thinking(&thinking.text), profile, part.notes()))
+        }
         Part::Foreign(foreign) => own(profile, foreign),
         _ => None,
     }

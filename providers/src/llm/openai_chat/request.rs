@@ -33,13 +33,13 @@ pub(super) fn decode_request(profile: &Profile, body: &[u8]) -> Result<WireReque
     let stream = body.flag("stream")?.unwrap_or(false);
     let options = &mut request.options;
     options.model = body.text("model")?;
-    sampling(&mut body, options)?;
+    sampling(profile, &mut body, options)?;
     service(profile, &mut body, options)?;
     options.reasoning = reasoning(profile, &mut body)?;
     options.format = response_format(&mut body)?;
     if !request.tools.is_empty() {
         // Without tools there is no choice: it passes through as it was said.
-        options.tool_choice = tool_choice(&mut body)?;
+        options.tool_choice = tool_choice(profile, &mut body)?;
         options.parallel_tool_calls = body.flag("parallel_tool_calls")?;
     }
     options.max_tokens = body.count(profile.max_tokens_field)?;
@@ -48,12 +48,12 @@ pub(super) fn decode_request(profile: &Profile, body: &[u8]) -> Result<WireReque
     Ok(WireRequest { request, stream })
 }
 
-fn sampling(body: &mut Taken, options: &mut GenerateOptions) -> Result<()> {
+fn sampling(profile: &Profile, body: &mut Taken, options: &mut GenerateOptions) -> Result<()> {
     options.temperature = body.number("temperature")?;
     options.top_p = body.number("top_p")?;
     options.top_k = body.count("top_k")?;
     options.min_p = body.number("min_p")?;
-    options.seed = body.typed("seed", Value::as_i64)?;
+    options.seed = body.typed(profile.seed_field, Value::as_i64)?;
     options.frequency_penalty = body.number("frequency_penalty")?;
     options.presence_penalty = body.number("presence_penalty")?;
     options.candidates = body.count("n")?;
@@ -198,7 +198,7 @@ fn response_format(body: &mut Taken) -> Result<Option<ResponseFormat>> {
     Ok(None)
 }
 
-fn tool_choice(body: &mut Taken) -> Result<ToolChoice> {
+fn tool_choice(profile: &Profile, body: &mut Taken) -> Result<ToolChoice> {
     let Some(value) = body.take("tool_choice") else { return Ok(ToolChoice::Auto) };
     let function = |value: &Value| value.pointer("/function/name").and_then(Value::as_str).map(str::to_owned);
     let kind = value.get("type").and_then(Value::as_str);
@@ -206,7 +206,7 @@ fn tool_choice(body: &mut Taken) -> Result<ToolChoice> {
         (Value::String(word), _) => match word.as_str() {
             "auto" => Some(ToolChoice::Auto),
             "none" => Some(ToolChoice::None),
-            "required" => Some(ToolChoice::Required),
+            word if word == profile.required_word => Some(ToolChoice::Required),
             _ => None,
         },
         (_, Some("function")) => function(&value).map(ToolChoice::Tool),

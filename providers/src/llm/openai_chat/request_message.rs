@@ -101,6 +101,13 @@ fn part(profile: &Profile, value: Value) -> Result<Part> {
     if profile.prompt_cache {
         notes.cache = wire.cache_control().or_else(|| breakpoint(&mut wire));
     }
+    if kind == "thinking"
+        && let Some(text) = wire.peek("thinking").and_then(thought)
+    {
+        wire.take("thinking");
+        notes.extra = wire.rest();
+        return Ok(Part::Thinking(Thinking::new(text, profile.name)).with_notes(notes));
+    }
     let Some(part) = known_part(&kind, &mut wire)? else {
         let foreign = Foreign { family: profile.name.to_owned(), kind, value: Value::Object(wire.rest()), notes: None };
         return Ok(Part::Foreign(foreign).with_notes(notes));
@@ -145,6 +152,13 @@ fn known_part(kind: &str, wire: &mut Taken) -> Result<Option<Part>> {
         },
         _ => return Ok(None),
     }))
+}
+
+/// Returns what a list of one text says.
+fn thought(value: &Value) -> Option<String> {
+    let [one] = value.as_array()?.as_slice() else { return None };
+    let [kind, text] = only(one, ["type", "text"])?;
+    (kind == Some("text")).then(|| text.map(str::to_owned))?
 }
 
 fn breakpoint(wire: &mut Taken) -> Option<CacheMark> {
