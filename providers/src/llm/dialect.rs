@@ -7,7 +7,7 @@ use beluga_core::{Error, ModelRequest, Result};
 use super::answer::Decode;
 use super::framing::Framing;
 use super::profile::Profile;
-use super::{anthropic, bedrock, gemini, interactions, openai_chat};
+use super::{anthropic, bedrock, gemini, interactions, ollama, openai_chat};
 
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,17 +25,20 @@ pub enum Dialect {
     Interactions,
     /// Mistral's chat: OpenAI's, with content in chunks.
     Mistral,
+    /// Ollama's own chat.
+    Ollama,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 6] = [
+    pub const ALL: [Dialect; 7] = [
         Dialect::OpenAiChat,
         Dialect::Anthropic,
         Dialect::Gemini,
         Dialect::Bedrock,
         Dialect::Interactions,
         Dialect::Mistral,
+        Dialect::Ollama,
     ];
 
     /// The table: one arm a dialect. Everything else goes through what it returns.
@@ -47,6 +50,7 @@ impl Dialect {
             Dialect::Bedrock => &bedrock::Converse,
             Dialect::Interactions => &interactions::Interactions,
             Dialect::Mistral => &openai_chat::MISTRAL,
+            Dialect::Ollama => &ollama::Ollama,
         }
     }
 

@@ -34,6 +34,7 @@ mod interactions;
 mod json;
 mod media;
 mod model;
+mod ollama;
 mod openai_chat;
 mod profile;
 mod profiles;

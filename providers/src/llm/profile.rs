@@ -76,7 +76,7 @@ pub struct Place {
 pub enum AddressForm {
     /// It is taken as it is.
     Whole,
-    /// As Ollama's variables write it: the scheme, the port and `/v1` may be missing.
+    /// As Ollama's variables write it: the scheme and the port may be missing, and the `/v1` of its other API may be there.
     Ollama,
     /// As Azure's deployments: the model stands in the path and the version of the API, the place `api_version`, in the
     /// query, unless the address is already that of the newer API, which ends in `/v1`.
@@ -264,8 +264,9 @@ fn ollama_address(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let (authority, path) = match rest.split_once('/') {
         Some((authority, path)) => (authority, format!("/{path}")),
-        None => (rest, "/v1".to_owned()),
+        None => (rest, String::new()),
     };
+    let path = path.strip_suffix("/v1").unwrap_or(&path);
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let known_port = text.contains("://");
     let authority = match authority.strip_prefix("0.0.0.0") {
@@ -308,7 +309,7 @@ mod tests {
 
     #[test]
     fn ollamas_variables_may_leave_things_out() {
-        let end = "/v1/chat/completions";
+        let end = "/api/chat";
         for (given, want) in [
             ("127.0.0.1:11434", "http://127.0.0.1:11434"),
             ("0.0.0.0", "http://127.0.0.1:11434"),
@@ -316,6 +317,7 @@ mod tests {
             ("gpu", "http://gpu:11434"),
             ("https://ollama.example.com/", "https://ollama.example.com"),
             ("http://localhost:11434/v1", "http://localhost:11434"),
+            ("https://h/behind/v1/", "https://h/behind"),
         ] {
             let url = OLLAMA.endpoint(&OLLAMA.base(Some(given)).unwrap(), "m", false);
             assert_eq!(url.to_string(), format!("{want}{end}"), "{given}");

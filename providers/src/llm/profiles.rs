@@ -304,18 +304,20 @@ pub const MISTRAL: Profile = Profile {
     ..CHAT
 };
 
-/// Ollama through its `/v1` (OpenAI compatibility, read 2026-11).
+/// Ollama (API documentation, chat, read 2026-11).
 pub const OLLAMA: Profile = Profile {
     name: "ollama",
     otel_name: "ollama",
-    base_url: Some("http://127.0.0.1:11434/v1"),
+    dialect: Dialect::Ollama,
+    base_url: Some("http://127.0.0.1:11434"),
     address_form: AddressForm::Ollama,
     variables: ProviderVariables {
         api_key: &["OLLAMA_API_KEY"],
         base_url: &["OLLAMA_BASE_URL", "OLLAMA_HOST"],
         key_optional: true,
     },
-    unsupported: &["metadata"],
+    reasoning_parameter: ReasoningParameter::Dialect,
+    reasoning_back: ReasoningBack::ToolTurns,
     ..CHAT
 };
 

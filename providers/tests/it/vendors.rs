@@ -12,17 +12,17 @@ use tokio::net::TcpListener;
 
 use crate::support::{context, hello, model_with};
 
-/// The vendors of OpenAI's dialect: kind, address of a call, variables of the key; an optional key is marked.
+/// The vendors of OpenAI's dialect and Mistral's: kind, address of a call, variables of the key; an optional key is marked.
 const CHAT: [(&str, &str, &[&str], bool); 16] = [
     ("bifrost", "http://127.0.0.1:8080/v1/chat/completions", &["BIFROST_API_KEY"], true),
     ("cerebras", "https://api.cerebras.ai/v1/chat/completions", &["CEREBRAS_API_KEY"], false),
     ("deepseek", "https://api.deepseek.com/chat/completions", &["DEEPSEEK_API_KEY"], false),
     ("fireworks", "https://api.fireworks.ai/inference/v1/chat/completions", &["FIREWORKS_API_KEY"], false),
+    ("mistral", "https://api.mistral.ai/v1/chat/completions", &["MISTRAL_API_KEY"], false),
     ("groq", "https://api.groq.com/openai/v1/chat/completions", &["GROQ_API_KEY"], false),
     ("huggingface", "https://router.huggingface.co/v1/chat/completions", &["HF_TOKEN"], false),
     ("litellm", "http://127.0.0.1:4000/chat/completions", &["LITELLM_API_KEY", "LITELLM_PROXY_API_KEY"], true),
     ("llama-cpp", "http://127.0.0.1:8080/v1/chat/completions", &["LLAMA_API_KEY"], true),
-    ("ollama", "http://127.0.0.1:11434/v1/chat/completions", &["OLLAMA_API_KEY"], true),
     ("openai", "https://api.openai.com/v1/chat/completions", &["OPENAI_API_KEY"], false),
     ("openrouter", "https://openrouter.ai/api/v1/chat/completions", &["OPENROUTER_API_KEY"], false),
     ("perplexity", "https://api.perplexity.ai/chat/completions", &["PERPLEXITY_API_KEY"], false),
