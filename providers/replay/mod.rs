@@ -156,7 +156,9 @@ fn replay_answer(profile: &Profile, exchange: &Exchange, cutting: Cutting, repor
 fn tells_error(document: &serde_json::Value) -> bool {
     let named = |name: &str| document.get(name).is_some_and(|value| !value.is_null());
     let is_named = |name: &str| document.get(name).is_some_and(|kind| kind == "error");
-    named("error") || named("__type") || is_named("type") || is_named("object")
+    // Cohere's last event tells of a failure where it tells why the answer ends.
+    let ends_with_error = document.pointer("/delta/finish_reason").is_some_and(|reason| reason == "ERROR");
+    ends_with_error || named("error") || named("__type") || is_named("type") || is_named("object")
 }
 
 /// Returns whether a document says that the answer is complete.

@@ -7,7 +7,7 @@ use beluga_core::{Error, ModelRequest, Result};
 use super::answer::Decode;
 use super::framing::Framing;
 use super::profile::Profile;
-use super::{anthropic, bedrock, gemini, interactions, ollama, openai_chat};
+use super::{anthropic, bedrock, cohere, gemini, interactions, ollama, openai_chat};
 
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,11 +27,13 @@ pub enum Dialect {
     Mistral,
     /// Ollama's own chat.
     Ollama,
+    /// Cohere's chat, version 2.
+    Cohere,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 7] = [
+    pub const ALL: [Dialect; 8] = [
         Dialect::OpenAiChat,
         Dialect::Anthropic,
         Dialect::Gemini,
@@ -39,6 +41,7 @@ impl Dialect {
         Dialect::Interactions,
         Dialect::Mistral,
         Dialect::Ollama,
+        Dialect::Cohere,
     ];
 
     /// The table: one arm a dialect. Everything else goes through what it returns.
@@ -51,6 +54,7 @@ impl Dialect {
             Dialect::Interactions => &interactions::Interactions,
             Dialect::Mistral => &openai_chat::MISTRAL,
             Dialect::Ollama => &ollama::Ollama,
+            Dialect::Cohere => &cohere::Cohere,
         }
     }
 

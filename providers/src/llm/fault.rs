@@ -159,6 +159,8 @@ impl VendorError {
             408 => Code::Timeout,
             // Too many bytes is cured as too many tokens are: by a shorter history.
             413 => Code::ContextLength,
+            // Cohere's: its filter blocked the prompt or the answer.
+            498 => Code::ContentFiltered,
             // Bedrock's 424: the model behind it failed.
             409 | 424 | 425 => Code::ProviderUnavailable,
             400..=499 => Code::InvalidInput,

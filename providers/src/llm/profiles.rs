@@ -304,6 +304,24 @@ pub const MISTRAL: Profile = Profile {
     ..CHAT
 };
 
+/// Cohere (API reference, chat v2, read 2026-11).
+pub const COHERE: Profile = Profile {
+    name: "cohere",
+    otel_name: "cohere",
+    dialect: Dialect::Cohere,
+    base_url: Some("https://api.cohere.com"),
+    variables: ProviderVariables {
+        api_key: &["CO_API_KEY", "COHERE_API_KEY"],
+        base_url: &["CO_API_URL"],
+        key_optional: false,
+    },
+    default_model: Some("command-a-03-2025"),
+    stream_options: false,
+    reasoning_parameter: ReasoningParameter::Dialect,
+    reasoning_back: ReasoningBack::Always,
+    ..CHAT
+};
+
 /// Ollama (API documentation, chat, read 2026-11).
 pub const OLLAMA: Profile = Profile {
     name: "ollama",
@@ -413,12 +431,13 @@ pub const BEDROCK: Profile = Profile {
 };
 
 /// Every profile, by name.
-pub const PROFILES: [&Profile; 24] = [
+pub const PROFILES: [&Profile; 25] = [
     &ANTHROPIC,
     &AZURE,
     &BEDROCK,
     &BIFROST,
     &CEREBRAS,
+    &COHERE,
     &DEEPSEEK,
     &FIREWORKS,
     &GOOGLE,

@@ -34,6 +34,7 @@ fn every_kind_is_registered_and_a_second_time_is_a_conflict() {
             "bedrock",
             "bifrost",
             "cerebras",
+            "cohere",
             "deepseek",
             "fireworks",
             "google",
