@@ -7,7 +7,7 @@ use beluga_core::{Error, ModelRequest, Result};
 use super::answer::Decode;
 use super::framing::Framing;
 use super::profile::Profile;
-use super::{anthropic, bedrock, cohere, gemini, interactions, ollama, openai_chat};
+use super::{anthropic, bedrock, cohere, gemini, interactions, ollama, openai_chat, responses};
 
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,11 +29,13 @@ pub enum Dialect {
     Ollama,
     /// Cohere's chat, version 2.
     Cohere,
+    /// OpenAI's Responses.
+    Responses,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 8] = [
+    pub const ALL: [Dialect; 9] = [
         Dialect::OpenAiChat,
         Dialect::Anthropic,
         Dialect::Gemini,
@@ -42,6 +44,7 @@ impl Dialect {
         Dialect::Mistral,
         Dialect::Ollama,
         Dialect::Cohere,
+        Dialect::Responses,
     ];
 
     /// The table: one arm a dialect. Everything else goes through what it returns.
@@ -55,6 +58,7 @@ impl Dialect {
             Dialect::Mistral => &openai_chat::MISTRAL,
             Dialect::Ollama => &ollama::Ollama,
             Dialect::Cohere => &cohere::Cohere,
+            Dialect::Responses => &responses::Responses,
         }
     }
 

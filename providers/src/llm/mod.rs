@@ -40,6 +40,7 @@ mod openai_chat;
 mod profile;
 mod profiles;
 mod request;
+mod responses;
 mod wire;
 
 pub use answer::{ANSWER_MAX_BYTES, AnswerDecoder, AnswerHead};
@@ -50,6 +51,6 @@ pub use model::{FIRST_BYTE_DEFAULT, STREAM_IDLE_MAX};
 pub use profile::{AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter};
 pub use profiles::{
     ANTHROPIC, AZURE, BEDROCK, BIFROST, CEREBRAS, COHERE, DEEPSEEK, FIREWORKS, GOOGLE, GOOGLE_INTERACTIONS, GROQ,
-    HUGGINGFACE, LITELLM, LLAMA_CPP, MISTRAL, OLLAMA, OPENAI, OPENAI_COMPATIBLE, OPENROUTER, PERPLEXITY, PROFILES,
-    QWEN, SAMBANOVA, TOGETHER, VERTEX, XAI,
+    HUGGINGFACE, LITELLM, LLAMA_CPP, MISTRAL, OLLAMA, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, OPENROUTER,
+    PERPLEXITY, PROFILES, QWEN, SAMBANOVA, TOGETHER, VERTEX, XAI,
 };

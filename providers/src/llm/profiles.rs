@@ -50,6 +50,16 @@ pub const OPENAI: Profile = Profile {
     ..CHAT
 };
 
+/// OpenAI through its Responses (API reference, responses, read 2026-11). Nothing is stored at OpenAI unless a request says so.
+pub const OPENAI_RESPONSES: Profile = Profile {
+    name: "openai-responses",
+    dialect: Dialect::Responses,
+    stream_options: false,
+    reasoning_parameter: ReasoningParameter::Dialect,
+    reasoning_back: ReasoningBack::Always,
+    ..OPENAI
+};
+
 /// Groq (API reference, read 2026-11).
 pub const GROQ: Profile = Profile {
     name: "groq",
@@ -431,7 +441,7 @@ pub const BEDROCK: Profile = Profile {
 };
 
 /// Every profile, by name.
-pub const PROFILES: [&Profile; 25] = [
+pub const PROFILES: [&Profile; 26] = [
     &ANTHROPIC,
     &AZURE,
     &BEDROCK,
@@ -450,6 +460,7 @@ pub const PROFILES: [&Profile; 25] = [
     &OLLAMA,
     &OPENAI,
     &OPENAI_COMPATIBLE,
+    &OPENAI_RESPONSES,
     &OPENROUTER,
     &PERPLEXITY,
     &QWEN,

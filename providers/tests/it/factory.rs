@@ -47,6 +47,7 @@ fn every_kind_is_registered_and_a_second_time_is_a_conflict() {
             "ollama",
             "openai",
             "openai-compatible",
+            "openai-responses",
             "openrouter",
             "perplexity",
             "qwen",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use beluga_core::{ChatModel, ModelRequest, Reasoning, Registry, SecretString, ThinkingSwitch};
-use beluga_providers::llm::{LLAMA_CPP, PERPLEXITY, PROFILES, Profile, QWEN};
+use beluga_providers::llm::{PROFILES, Profile, QWEN};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -99,7 +99,7 @@ async fn azure_is_asked_by_deployment_and_version() {
         }
     };
     let of_variable = |config: &mut beluga_core::ProviderConfig| {
-        config.environment.insert("OPENAI_API_VERSION".into(), SecretString::from("2025-01-01-preview".to_owned()));
+        config.environment.insert("OPENAI_API_VERSION", SecretString::from("2025-01-01-preview".to_owned()));
     };
     for (model, want) in [
         (model_with("azure", &address, |_| ()), format!("{path}2024-10-21")),
@@ -161,7 +161,7 @@ async fn each_vendor_has_its_own_word_for_thinking() {
 #[test]
 fn who_takes_no_tools_says_so_unless_told_otherwise() {
     let supports = |model: Arc<dyn ChatModel>| model.info().supports_tools;
-    assert!(!PERPLEXITY.takes_tools && LLAMA_CPP.takes_tools);
+    assert!(supports(model_with("llama-cpp", "http://127.0.0.1:9", |_| ())));
     assert!(!supports(model_with("perplexity", "http://127.0.0.1:9", |_| ())));
     let insisting = model_with("perplexity", "http://127.0.0.1:9", |config| {
         config.options.insert("supports_tools".into(), json!(true));

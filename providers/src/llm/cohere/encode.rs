@@ -177,10 +177,9 @@ fn wire_call(call: &ToolCall) -> Value {
 }
 
 fn told(profile: &Profile, result: &ToolResult) -> Result<Value> {
-    let content = match said(profile, &result.parts)? {
-        Value::String(text) => text,
-        // Its tools answer in text and documents; a picture cannot be shown.
-        _ => return Err(Error::unsupported(format!("{} takes no picture from a tool", profile.name))),
+    // Its tools answer in text and documents; a picture cannot be shown.
+    let Value::String(content) = said(profile, &result.parts)? else {
+        return Err(Error::unsupported(format!("{} takes no picture from a tool", profile.name)));
     };
     Ok(json!({"role": "tool", "tool_call_id": result.call_id, "content": content}))
 }

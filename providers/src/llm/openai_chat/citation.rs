@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// Reads an annotation. Its fields stand beside `type` or in an object of the type's name; those that several vendors
 /// share get a field, the rest stays as it is.
-pub(super) fn citation(value: Value) -> Citation {
+pub(in crate::llm) fn citation(value: Value) -> Citation {
     let Value::Object(mut fields) = value else { return Citation::default() };
     let kind = match fields.shift_remove("type") {
         Some(Value::String(kind)) => kind,

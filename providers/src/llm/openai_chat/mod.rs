@@ -13,6 +13,8 @@ mod part;
 mod request;
 mod request_message;
 
+pub(super) use citation::citation;
+
 use beluga_core::Result;
 
 use super::answer::Decode;
