@@ -10,6 +10,7 @@ extern crate self as beluga_actors;
 
 pub mod agent;
 pub mod budget;
+pub mod context;
 pub mod memory;
 pub mod model;
 pub mod session;

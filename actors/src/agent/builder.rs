@@ -11,6 +11,7 @@ use super::hooks::AgentHooks;
 use super::persona::Persona;
 use super::planner::{Planner, ReAct};
 use super::spec::{AgentSpec, MAX_ITERATIONS_DEFAULT, PARALLEL_TOOLS_DEFAULT};
+use crate::context::ContextWindow;
 use crate::tool::{ToolRef, ToolSettings};
 
 /// Where an agent begins: [`Agent::builder`].
@@ -35,6 +36,7 @@ impl Agent {
             max_iterations: MAX_ITERATIONS_DEFAULT,
             budget: SpendLimits::NONE,
             parallel_tools: PARALLEL_TOOLS_DEFAULT,
+            window: None,
         }
     }
 }
@@ -56,6 +58,7 @@ pub struct AgentBuilder {
     max_iterations: u32,
     budget: SpendLimits,
     parallel_tools: usize,
+    window: Option<ContextWindow>,
 }
 
 enum Offered {
@@ -171,6 +174,13 @@ impl AgentBuilder {
         self
     }
 
+    /// Fits what the model is shown of a conversation to a budget of tokens; without a window it is shown everything. A
+    /// turn whose question and newest round do not fit ends with `context_length`.
+    pub fn context(mut self, window: ContextWindow) -> Self {
+        self.window = Some(window);
+        self
+    }
+
     /// Spawns the agent.
     ///
     /// # Errors
@@ -228,6 +238,7 @@ impl AgentBuilder {
             max_iterations: self.max_iterations,
             budget: self.budget,
             parallel_tools: self.parallel_tools,
+            window: self.window,
         })
     }
 }

@@ -46,7 +46,7 @@ pub struct PlannerState {
     pub input: Arc<ChatMessage>,
     /// The system prompt, if there is any.
     pub system: Option<Arc<ChatMessage>>,
-    /// The whole conversation, this turn included, oldest first.
+    /// The conversation, this turn included, oldest first: the whole, or what the agent's context window leaves of it.
     pub messages: Arc<Vec<Arc<ChatMessage>>>,
     /// The tools on offer, handoffs included.
     pub tools: Arc<[ToolDefinition]>,

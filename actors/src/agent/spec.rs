@@ -9,6 +9,7 @@ use super::handoff::Handoff;
 use super::hooks::AgentHooks;
 use super::persona::Persona;
 use super::planner::Planner;
+use crate::context::ContextWindow;
 use crate::tool::ToolRef;
 
 /// How many rounds of model and tools a turn may take, unless the agent says otherwise.
@@ -48,6 +49,8 @@ pub struct AgentSpec {
     pub parallel_tools: usize,
     /// What a turn that begins with it may spend, in place of the node's limits for runs; those where nothing is set.
     pub budget: SpendLimits,
+    /// What of a conversation the model is shown; everything where there is no window.
+    pub window: Option<ContextWindow>,
     pub(crate) definitions: Arc<[ToolDefinition]>,
 }
 

@@ -311,11 +311,11 @@ impl Turn {
         let asked = time::now();
         let (planned, (shown, journal_failure)) = {
             let port = step::Port::new(&*self, context.clone());
-            let state = self.state(context);
-            let planned = if self.observations.is_empty() {
-                self.spec.planner.plan(&state, &port).await
-            } else {
-                self.spec.planner.replan(&state, &port).await
+            let mut state = self.state(context);
+            let planned = match self.fit(&mut state).await {
+                Ok(()) if self.observations.is_empty() => self.spec.planner.plan(&state, &port).await,
+                Ok(()) => self.spec.planner.replan(&state, &port).await,
+                Err(error) => Err(error),
             };
             (planned, port.finish())
         };

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use beluga_core::{ChatMessage, MemoryOwner, MemoryQuery, Part, ResponseFormat, Role};
+use beluga_core::{
+    ChatMessage, MemoryOwner, MemoryQuery, ModelRequest, Part, ResponseFormat, Result, Role, prompt_tokens,
+};
 use beluga_runtime::telemetry::request_id;
 use beluga_runtime::time;
 
 use super::Turn;
+use crate::agent::PlannerState;
+use crate::context::Fit;
 
 /// The most results a tier may bring into the prompt.
 const MEMORY_RESULTS_MAX: usize = 5;
@@ -27,6 +31,26 @@ impl Turn {
             (false, false) => vec![Part::text(lasting), Part::text(format!("\n\n{memory}"))],
         };
         Some(Arc::new(ChatMessage::new(Role::System, parts)))
+    }
+
+    /// Leaves of the conversation what fits the agent's window beside system prompt and tools.
+    pub(super) async fn fit(&self, state: &mut PlannerState) -> Result<()> {
+        let Some(window) = &self.spec.window else { return Ok(()) };
+        let beside = ModelRequest {
+            messages: state.system.iter().cloned().collect(),
+            tools: Arc::clone(&state.tools),
+            ..ModelRequest::default()
+        };
+        let beside = prompt_tokens(window.tokenizer.as_ref(), &beside);
+        let share = self.model_context(&state.context);
+        let fit = Fit {
+            messages: Arc::clone(&state.messages),
+            budget_tokens: window.budget_tokens.saturating_sub(beside),
+            tokenizer: Arc::clone(&window.tokenizer),
+            context: share.clone(),
+        };
+        state.messages = time::within(&share, window.manager.fit(fit)).await.and_then(|fitted| fitted)?;
+        Ok(())
     }
 
     /// Asks every tier what belongs in the prompt. A tier that fails is left out with a warning: a turn without memory
