@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::kit::{Node, Witness, session, shout};
+use beluga_actors::agent::OutputItem;
+use futures_util::StreamExt;
 
 /// A city as the model describes it.
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
@@ -72,5 +74,19 @@ async fn an_answer_that_never_fits_is_an_error_without_its_values() {
     model.assert_exhausted();
     let error = agent.ask("Which city?").output::<Vec<City>>().await.unwrap_err();
     assert_eq!(error.code(), Code::Config);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_an_answer_is_shown_while_it_comes() {
+    let pieces = ["{\"name\": \"Os", "lo\", \"people\": 709", "000}"];
+    let script = [Answer::call("shout", json!({"word": "x"})), Answer::text("Oslo."), Answer::pieces(pieces)];
+    let (node, model) = (Node::start().await, ScriptedModel::new(script));
+    let agent = node.agent(&model, |agent| agent.tool(shout("shout", Effect::Pure, &Witness::default()))).await;
+    let items: Vec<_> = agent.ask("Which city?").output::<City>().stream().map(Result::unwrap).collect().await;
+    let name = |name: &str| OutputItem::Partial(json!({"name": name}));
+    let whole = OutputItem::Partial(json!({"name": "Oslo", "people": 709_000}));
+    assert_eq!(items, [name("Os"), name("Oslo"), whole, OutputItem::Done(oslo())]);
+    model.assert_exhausted();
     node.stop().await;
 }

@@ -177,7 +177,7 @@ async fn collect(mut stream: EventStream) -> Result<Reply> {
     Err(Error::unknown_outcome("the turn's events ended before the turn").with("session", stream.session()))
 }
 
-fn from_problem(problem: Problem) -> Error {
+pub(super) fn from_problem(problem: Problem) -> Error {
     let retry = match (problem.retryable, problem.retry_after_ms) {
         (true, Some(wait_ms)) => Retry::After(Duration::from_millis(wait_ms)),
         (true, None) => Retry::Now,

@@ -25,7 +25,7 @@ pub use card::{Card, HandoffCard, ToolCard};
 pub use handle::{AgentRef, Agents, Ask};
 pub use handoff::{HANDOFFS_MAX, Handoff, HandoffNotice, TRANSFER_PREFIX};
 pub use hooks::{AgentHooks, TurnNotice};
-pub use output::{AskOutput, OUTPUT_RETRIES};
+pub use output::{AskOutput, OUTPUT_RETRIES, OutputItem};
 pub use persona::Persona;
 pub use planner::{Action, ModelPort, Observation, Plan, Planner, PlannerRegistry, PlannerState, ReAct, planners};
 pub use spec::{AgentSpec, MAX_ITERATIONS_DEFAULT, PARALLEL_TOOLS_DEFAULT};

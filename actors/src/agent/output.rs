@@ -4,13 +4,15 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 
-use beluga_core::{BoxFuture, ChatMessage, Error, ResponseFormat, Result};
+use beluga_core::{BoxFuture, BoxStream, ChatMessage, Error, Event, Result, SessionId};
+use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::handle::Ask;
-use crate::tool::typed::{Arguments, schema_of, support};
+use super::handle::{AgentRef, Ask, from_problem};
+use crate::model::structured::{Form, PartialJson, complaint, unfit};
+use crate::session::{EventStream, Invoke};
 
 /// How often an answer of the wrong form is sent back to the model.
 pub const OUTPUT_RETRIES: u32 = 2;
@@ -21,7 +23,7 @@ pub const OUTPUT_RETRIES: u32 = 2;
 ///
 /// # Errors
 /// `config` if `T` is no struct, `decode` if no answer fitted (its message says what was wrong with the last one, without
-/// its values), and what [`AgentRef::invoke`](super::AgentRef::invoke) answers.
+/// its values; the answer itself stands under [`PARTIAL`](beluga_core::PARTIAL)), and what [`AgentRef::invoke`](super::AgentRef::invoke) answers.
 #[must_use = "a question does nothing unless awaited"]
 pub struct AskOutput<T> {
     ask: Ask,
@@ -40,70 +42,148 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> IntoFuture for AskOutput
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let schema = schema_of::<T>();
-            if schema.get("type").is_none_or(|kind| kind != "object") {
-                return Err(Error::config("an output type is a struct: its schema is of type \"object\""));
-            }
-            let form = Arguments::compile(&schema)?;
-            let name = T::schema_name().chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-            let Ask { agent, invoke, .. } = self.ask.timed();
-            // Not strict: vendors then refuse optional fields, and the answer is checked here in any case.
-            let mut invoke =
-                invoke.with_format(ResponseFormat::JsonSchema { name, schema, strict: false, description: None });
-            let mut sent_back = 0;
+            let mut tries = Tries::<T>::new(self.ask)?;
             loop {
-                let reply = agent.invoke(invoke.clone()).await?;
-                let error = match read(&form, &reply.result) {
-                    Ok(output) => return Ok(output),
-                    Err(error) => error,
-                };
-                if sent_back == OUTPUT_RETRIES {
-                    return Err(Error::decode(format!("the answer is not of the wanted form: {}", error.message()))
-                        .with("session", reply.session)
-                        .with("tries", sent_back + 1));
+                let reply = tries.agent.invoke(tries.invoke.clone()).await?;
+                if let Some(output) = tries.read(&reply.result, reply.session)? {
+                    return Ok(output);
                 }
-                sent_back += 1;
-                invoke.input = ChatMessage::user(format!(
-                    "That answer is not of the wanted form: {}. Answer again, with the JSON and nothing else.",
-                    error.message()
-                ));
-                invoke.idempotency_key = invoke.idempotency_key.map(|key| format!("{key}/{sent_back}"));
-                invoke.session = Some(reply.session);
             }
         })
+    }
+}
+
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> AskOutput<T> {
+    /// Shows what is known of the answer while it comes; an error is the last item. Dropping the stream cancels the turn.
+    ///
+    /// What is said before a tool is called is shown as well, if it is JSON; after it, and after an answer that was sent
+    /// back, what is known begins anew.
+    ///
+    /// # Errors
+    /// Those of the question itself.
+    #[must_use]
+    pub fn stream(self) -> BoxStream<'static, Result<OutputItem<T>>> {
+        match Tries::<T>::new(self.ask) {
+            Ok(tries) => Box::pin(stream::try_unfold(Some(Following { tries, turn: None }), |following| async {
+                let Some(following) = following else { return Ok(None) };
+                following.next().await.map(Some)
+            })),
+            Err(error) => Box::pin(stream::iter([Err(error)])),
+        }
+    }
+}
+
+/// What comes of an answer that is a `T`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutputItem<T> {
+    /// What is known so far; it is not checked.
+    Partial(Value),
+    /// The answer, checked; the last item.
+    Done(T),
+}
+
+/// The question, and how often it was asked.
+struct Tries<T> {
+    agent: AgentRef,
+    invoke: Invoke,
+    form: Form,
+    sent_back: u32,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Tries<T> {
+    fn new(ask: Ask) -> Result<Self> {
+        let form = Form::of::<T>()?;
+        let Ask { agent, invoke, .. } = ask.timed();
+        let format = form.format(&agent.spec()?.model.info().schema);
+        Ok(Self { agent, invoke: invoke.with_format(format), form, sent_back: 0, output: PhantomData })
+    }
+
+    /// Reads an answer. `None` if it is sent back: the next turn says what is wrong.
+    fn read(&mut self, answer: &str, session: SessionId) -> Result<Option<T>> {
+        let error = match self.form.read(answer) {
+            Ok(output) => return Ok(Some(output)),
+            Err(error) => error,
+        };
+        if self.sent_back == OUTPUT_RETRIES {
+            return Err(unfit(&error, answer, self.sent_back + 1).with("session", session));
+        }
+        self.sent_back += 1;
+        self.invoke.input = ChatMessage::user(complaint(&error));
+        self.invoke.idempotency_key = self.invoke.idempotency_key.take().map(|key| format!("{key}/{}", self.sent_back));
+        self.invoke.session = Some(session);
+        Ok(None)
+    }
+}
+
+/// A question whose turns are followed.
+struct Following<T> {
+    tries: Tries<T>,
+    turn: Option<FollowedTurn>,
+}
+
+struct FollowedTurn {
+    events: EventStream,
+    partial: PartialJson,
+    known: Option<Value>,
+}
+
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Following<T> {
+    /// Returns the next item, and what follows it.
+    async fn next(mut self) -> Result<(OutputItem<T>, Option<Self>)> {
+        loop {
+            let mut turn = match self.turn.take() {
+                Some(turn) => turn,
+                None => {
+                    let invoke = self.tries.invoke.clone().cancel_on_drop(true);
+                    let events = self.tries.agent.stream(invoke).await?.patient();
+                    FollowedTurn { events, partial: PartialJson::in_prose(), known: None }
+                }
+            };
+            match turn.next().await? {
+                Followed::Known(value) => {
+                    self.turn = Some(turn);
+                    return Ok((OutputItem::Partial(value), Some(self)));
+                }
+                Followed::Ended(answer) => {
+                    if let Some(output) = self.tries.read(&answer, turn.events.session().clone())? {
+                        return Ok((OutputItem::Done(output), None));
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Followed {
+    Known(Value),
+    Ended(String),
+}
+
+impl FollowedTurn {
+    async fn next(&mut self) -> Result<Followed> {
+        while let Some(event) = self.events.next().await {
+            match event?.event {
+                Event::Text { text } => {
+                    self.partial.push(&text);
+                    let known = self.partial.value();
+                    if let (true, Some(value)) = (known != self.known, known.clone()) {
+                        self.known = known;
+                        return Ok(Followed::Known(value));
+                    }
+                }
+                Event::ToolCall { .. } => (self.partial, self.known) = (PartialJson::in_prose(), None),
+                Event::Done { result, .. } => return Ok(Followed::Ended(result)),
+                Event::Error { error } => return Err(from_problem(error).with("session", self.events.session())),
+                _ => {}
+            }
+        }
+        Err(Error::unknown_outcome("the turn's events ended before the turn").with("session", self.events.session()))
     }
 }
 
 impl<T> fmt::Debug for AskOutput<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AskOutput").field(&self.ask).finish()
-    }
-}
-
-fn read<T: DeserializeOwned>(form: &Arguments, answer: &str) -> Result<T> {
-    let value: Value = serde_json::from_str(bare(answer)).map_err(|error| {
-        Error::invalid_input(format!("no JSON at line {}, column {}", error.line(), error.column()))
-    })?;
-    form.validate(&value)?;
-    support::parse(value)
-}
-
-/// Takes off the fence many models put round JSON.
-fn bare(answer: &str) -> &str {
-    let answer = answer.trim();
-    let Some(inner) = answer.strip_prefix("```").and_then(|rest| rest.strip_suffix("```")) else { return answer };
-    inner.strip_prefix("json").unwrap_or(inner).trim()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fence_is_taken_off_and_nothing_else() {
-        for text in ["{\"a\": 1}", " {\"a\": 1}\n", "```json\n{\"a\": 1}\n```", "```\n{\"a\": 1}```"] {
-            assert_eq!(bare(text), "{\"a\": 1}");
-        }
-        assert_eq!(bare("``` {"), "``` {");
     }
 }

@@ -5,7 +5,8 @@
 //! restarts; so do its limits, which all agents of the credential share. With a pool ([`ModelPolicy::pool`]) the actor is
 //! a pool of workers, each of which makes one call at a time. A [`ModelRef`] is a [`ChatModel`]: code cannot
 //! tell it from a bare provider. [`FallbackModel`] tries one model after the other, a [`Router`](router::Router) chooses among
-//! several anew for each call, an [`ExactCache`](cache::ExactCache) keeps whole answers.
+//! several anew for each call, an [`ExactCache`](cache::ExactCache) keeps whole answers, and
+//! [`structured`] makes answers of a type.
 //!
 //! The order of the layers is written once, in `beluga_runtime::service`. Limits: [`ModelPolicy`]. An application's own
 //! middleware ([`ModelLayer`]) and [`ModelHooks`] go round a supervised model by its policy, round any other model by
@@ -24,6 +25,7 @@ mod message;
 mod observe;
 mod policy;
 pub mod router;
+pub mod structured;
 
 pub use actor::ModelTotals;
 pub use fallback::FallbackModel;

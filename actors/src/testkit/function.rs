@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use beluga_core::{BoxStream, CallContext, ChatModel, ModelChunk, ModelInfo, ModelRequest, Result};
+use beluga_core::{BoxStream, CallContext, ChatModel, ModelChunk, ModelInfo, ModelRequest, Result, SchemaSupport};
 
 use super::answer::Answer;
 use super::lawful::Lawful;
@@ -95,5 +95,10 @@ impl fmt::Debug for FunctionModel {
 
 /// Returns what a double says it is.
 pub(super) fn info(model: &str) -> ModelInfo {
-    ModelInfo { provider: "beluga.test".to_owned(), model: model.to_owned(), supports_tools: true }
+    ModelInfo {
+        provider: "beluga.test".to_owned(),
+        model: model.to_owned(),
+        supports_tools: true,
+        schema: SchemaSupport::None,
+    }
 }

@@ -41,6 +41,7 @@ mod profile;
 mod profiles;
 mod request;
 mod responses;
+mod schema_rules;
 mod wire;
 
 pub use answer::{ANSWER_MAX_BYTES, AnswerDecoder, AnswerHead};

@@ -19,6 +19,7 @@ use url::Url;
 use super::answer::{AnswerDecoder, AnswerHead};
 use super::authorize::Authorize;
 use super::profile::Profile;
+use super::schema_rules::schema_support;
 use crate::http::{HttpClient, HttpRequest, HttpResponse};
 
 /// The most time until the first byte of an answer, where the configuration does not say.
@@ -62,6 +63,7 @@ impl ChatModel for HttpModel {
             provider: self.0.profile.otel_name.to_owned(),
             model: self.0.model.clone(),
             supports_tools: self.0.supports_tools,
+            schema: schema_support(&self.0.profile),
         }
     }
 

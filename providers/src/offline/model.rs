@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use beluga_core::{
     BoxStream, CallContext, ChatModel, Error, FinishReason, GenerateOptions, Host, ModelChunk, ModelInfo, ModelRequest,
-    Part, Result, ToolCall, Usage,
+    Part, Result, SchemaSupport, ToolCall, Usage,
 };
 use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
@@ -117,7 +117,12 @@ impl OfflineModel {
 
 impl ChatModel for OfflineModel {
     fn info(&self) -> ModelInfo {
-        ModelInfo { provider: PROVIDER.to_owned(), model: self.model.to_string(), supports_tools: true }
+        ModelInfo {
+            provider: PROVIDER.to_owned(),
+            model: self.model.to_string(),
+            supports_tools: true,
+            schema: SchemaSupport::None,
+        }
     }
 
     fn stream(&self, request: Arc<ModelRequest>, cx: CallContext) -> BoxStream<'static, Result<ModelChunk>> {

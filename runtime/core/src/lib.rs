@@ -60,7 +60,7 @@ pub use id::{
 pub use item::Content;
 pub use journal::{Append, GROUP_MAX_BYTES, Group, Journal, Mark, StreamKey, SyncLevel};
 pub use memory::{Exchange, Memory, MemoryOwner, MemoryQuery, MessageStore, Recollection};
-pub use model::{BoundModel, CacheHints, ChatModel, ModelInfo, ModelRequest};
+pub use model::{BoundModel, CacheHints, ChatModel, ModelInfo, ModelRequest, SchemaSupport, StrictSchema};
 pub use notes::{AnswerNotes, CacheMark, Citation, Extra, Layout, MessageNotes, PartNotes, ToolNotes};
 pub use options::{Effort, GenerateOptions, Reasoning, ResponseFormat, ThinkingSwitch, ToolChoice};
 pub use price::{PRICED_TOKENS, Price, PriceRow, PriceTable};

@@ -62,6 +62,31 @@ pub struct ModelInfo {
     pub model: String,
     /// Whether it takes tools.
     pub supports_tools: bool,
+    /// How it takes the schema of its answer.
+    #[serde(default)]
+    pub schema: SchemaSupport,
+}
+
+/// How a model takes the schema of its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaSupport {
+    /// Not at all: it must be told in words, or by a tool.
+    #[default]
+    None,
+    /// As a hint: the answer may differ.
+    Taken,
+    /// The vendor enforces a schema that keeps these rules.
+    Enforced(Arc<StrictSchema>),
+}
+
+/// What a vendor demands of a schema it enforces, besides that every object is closed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StrictSchema {
+    /// Whether every property must be required; an optional one may be null instead.
+    pub all_required: bool,
+    /// The keywords it refuses.
+    pub refused: Vec<String>,
 }
 
 /// One call of a model. Immutable and shared: a retry sends the same request.
