@@ -12,4 +12,5 @@ pub mod memory;
 pub mod offline;
 pub mod price;
 pub mod sqlite;
+pub mod tokenizer;
 pub mod tool;
