@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::{self, SpendSettings};
 use super::check::Check;
+use super::context::ContextSettings;
 use super::settings::{Config, check_name};
 use super::{DEFAULT_PROVIDER, hint};
 
@@ -47,6 +48,9 @@ pub struct AgentSettings {
     /// What a turn that begins with it may spend, in place of budgets.run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<SpendSettings>,
+    /// How a long conversation is fitted to the model; the whole of it is sent where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextSettings>,
 }
 
 /// A tier of memory.
@@ -156,6 +160,9 @@ impl AgentSettings {
         if let Some(spend) = &self.budget {
             budget::check_agent(name, spend, check);
         }
+        if let Some(context) = &self.context {
+            context.check(name, config, check);
+        }
         self.check_tools(name, check);
         self.check_handoffs(name, config, check);
     }
@@ -190,7 +197,7 @@ impl AgentSettings {
 }
 
 /// Says what is wrong with the name of a provider; a vendor's model id is told so.
-fn wrong_provider(name: &str, config: &Config) -> Option<(String, Option<String>)> {
+pub(super) fn wrong_provider(name: &str, config: &Config) -> Option<(String, Option<String>)> {
     let known: Vec<&str> = config.model_names();
     if known.contains(&name) {
         return None;

@@ -10,6 +10,7 @@
 mod agent;
 mod budget;
 mod check;
+mod context;
 mod document;
 mod environment;
 mod fallback;
@@ -34,6 +35,7 @@ mod tests;
 pub use agent::{AgentSettings, HandoffSettings, HandoffTarget, MemoryTier, PersonaSettings};
 pub use budget::{BudgetSettings, PriceSettings, SpendSettings};
 pub use check::Check;
+pub use context::{ContextSettings, ContextStrategy, SLIDING_TURNS_DEFAULT};
 pub use environment::{Environment, PREFIX};
 pub use fallback::{DEFAULT_AGENT, DEFAULT_PROVIDER, provider_from_environment};
 pub use load::{FILE_MAX_BYTES, Settings, Sources, load};

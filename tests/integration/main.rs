@@ -10,6 +10,7 @@
 )]
 
 mod budget;
+mod context;
 mod conversation;
 mod crash;
 mod doubles;
