@@ -9,7 +9,7 @@ use super::profile::Profile;
 /// One row: the profile, whether every property must be required, and the keywords it refuses.
 struct Row(&'static str, bool, &'static [&'static str]);
 
-/// OpenAI, structured outputs, supported schemas (platform.openai.com/docs/guides/structured-outputs, read 2026-11), and
+/// OpenAI, structured outputs, supported schemas (platform.openai.com/docs/guides/structured-outputs, as of 2026-11), and
 /// what its fine-tuned models refuse besides.
 const OPENAI_REFUSES: &[&str] = &[
     "default",
@@ -27,7 +27,7 @@ const OPENAI_REFUSES: &[&str] = &[
     "maxContains",
 ];
 
-/// Anthropic, structured outputs, limitations (platform.claude.com/docs, read 2026-11).
+/// Anthropic, structured outputs, limitations (platform.claude.com/docs, as of 2026-11).
 const ANTHROPIC_REFUSES: &[&str] = &[
     "minimum",
     "maximum",
@@ -47,7 +47,12 @@ const ANTHROPIC_REFUSES: &[&str] = &[
     "contains",
 ];
 
-const ROWS: [Row; 2] = [Row("openai", true, OPENAI_REFUSES), Row("anthropic", false, ANTHROPIC_REFUSES)];
+const ROWS: [Row; 4] = [
+    Row("openai", true, OPENAI_REFUSES),
+    Row("openai-responses", true, OPENAI_REFUSES),
+    Row("azure", true, OPENAI_REFUSES),
+    Row("anthropic", false, ANTHROPIC_REFUSES),
+];
 
 type Rules = Vec<(&'static str, Arc<StrictSchema>)>;
 

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_numbers_are_those_of_the_vendors_own_documents() {
-        // OpenAI Cookbook, "How to count tokens with tiktoken", read 2026-11.
+        // OpenAI Cookbook, "How to count tokens with tiktoken", as of 2026-11.
         for (text, cl100k, o200k) in
             [("antidisestablishmentarianism", 6, 6), ("2 + 2 = 4", 7, 7), ("お誕生日おめでとう", 9, 8)]
         {
