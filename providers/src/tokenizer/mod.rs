@@ -13,7 +13,7 @@ use std::sync::Arc;
 use beluga_core::{Error, Result, TokenEstimate, Tokenizer};
 
 #[cfg(feature = "huggingface")]
-pub use huggingface::HuggingFace;
+pub use huggingface::{HuggingFace, TOKENIZER_JSON_MAX_BYTES};
 #[cfg(feature = "tiktoken")]
 pub use tiktoken::Tiktoken;
 
