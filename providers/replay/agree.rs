@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Outcome};
 use super::clouds;
 use super::documents::Documents;
+use super::natives;
 use super::request::difference;
 
 /// Checks that an answer is the same in its other form.
@@ -36,6 +37,14 @@ pub(crate) fn check(
         ("bedrock-converse", Documents::Stream(events)) => {
             (clouds::converse_whole(events)?.to_string(), "application/json")
         }
+        ("openai-responses", Documents::Stream(events)) => {
+            (natives::response_whole(events)?.to_string(), "application/json")
+        }
+        ("openai-responses", Documents::Whole(whole)) => (natives::response_stream(whole)?, "text/event-stream"),
+        ("cohere", Documents::Stream(events)) => (natives::cohere_whole(events)?.to_string(), "application/json"),
+        ("cohere", Documents::Whole(whole)) => (natives::cohere_stream(whole)?, "text/event-stream"),
+        ("ollama", Documents::Stream(events)) => (natives::ollama_whole(events)?.to_string(), "application/json"),
+        ("ollama", Documents::Whole(whole)) => (natives::ollama_stream(whole)?, "application/x-ndjson"),
         _ => return None,
     };
     Some(check_other(profile, answer, outcome, body.into_bytes(), content_type))
@@ -150,6 +159,21 @@ fn chat_choice(whole: &mut Map<String, Value>, choice: &Map<String, Value>) -> O
 fn chat_piece(message: &mut Map<String, Value>, name: &str, value: &Value) -> Option<()> {
     match (name, value) {
         (_, Value::Null) => {}
+        ("content", Value::String(piece)) if message.get("content").is_some_and(Value::is_array) => {
+            if !piece.is_empty() {
+                message.get_mut("content")?.as_array_mut()?.push(json!({"type": "text", "text": piece}));
+            }
+        }
+        ("content", Value::Array(parts)) => {
+            let before = message.shift_remove("content");
+            let mut list = match before {
+                Some(Value::Array(list)) => list,
+                Some(Value::String(text)) if !text.is_empty() => vec![json!({"type": "text", "text": text})],
+                _ => Vec::new(),
+            };
+            list.extend(parts.iter().cloned());
+            message.insert("content".to_owned(), Value::Array(list));
+        }
         ("content" | "refusal" | "reasoning" | "reasoning_content", Value::String(piece)) => {
             append(message, name, piece);
         }

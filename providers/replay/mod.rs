@@ -12,6 +12,7 @@ pub(crate) mod documents;
 pub(crate) mod exchange;
 pub(crate) mod frames;
 pub(crate) mod leaves;
+pub(crate) mod natives;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod vendor;

@@ -7,6 +7,7 @@ mod fixtures;
 mod google_token;
 mod http_tool;
 mod models;
+mod natives;
 mod recordings;
 #[path = "../../replay/mod.rs"]
 #[allow(dead_code, reason = "the replayer of the same name uses the rest")]

@@ -59,7 +59,7 @@ type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
 /// Serves a router on a free port of this machine until the test ends; returns its address.
 #[allow(clippy::disallowed_methods, reason = "the servers of these tests are tasks")]
-async fn serve(router: Router) -> String {
+pub(crate) async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -67,7 +67,11 @@ async fn serve(router: Router) -> String {
 }
 
 /// Answers every request the same way.
-async fn answering(status: u16, headers: &'static [(&'static str, &'static str)], body: &'static str) -> String {
+pub(crate) async fn answering(
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+) -> String {
     let respond = move || async move {
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
@@ -78,7 +82,7 @@ async fn answering(status: u16, headers: &'static [(&'static str, &'static str)]
     serve(Router::new().fallback(respond)).await
 }
 
-async fn chunks(model: &Arc<dyn ChatModel>, cx: CallContext) -> (Vec<ModelChunk>, Option<Error>) {
+pub(crate) async fn chunks(model: &Arc<dyn ChatModel>, cx: CallContext) -> (Vec<ModelChunk>, Option<Error>) {
     let mut stream = model.stream(hello(), cx);
     let (mut chunks, mut failure) = (Vec::new(), None);
     while let Some(item) = stream.next().await {
@@ -92,7 +96,7 @@ async fn chunks(model: &Arc<dyn ChatModel>, cx: CallContext) -> (Vec<ModelChunk>
     (chunks, failure)
 }
 
-async fn failure(kind: &str, base_url: &str) -> Error {
+pub(crate) async fn failure(kind: &str, base_url: &str) -> Error {
     let (_, failure) = chunks(&model(kind, base_url), context()).await;
     failure.expect("a failure")
 }

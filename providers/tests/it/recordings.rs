@@ -83,3 +83,18 @@ fn recordings_of_compatible_servers_replay() {
 fn recordings_of_llamacpp_replay() {
     check("llamacpp");
 }
+
+#[test]
+fn recordings_of_cohere_replay() {
+    check("cohere");
+}
+
+#[test]
+fn recordings_of_mistral_replay() {
+    check("mistral");
+}
+
+#[test]
+fn recordings_of_ollama_replay() {
+    check("ollama");
+}

@@ -29,6 +29,7 @@ wire! {
         id: Text<'a> = "id",
         delta: WireDelta<'a> = "delta",
         message: Text<'a> = "message",
+        logprobs: &'a RawValue = "logprobs",
     }
 }
 
@@ -38,6 +39,7 @@ wire! {
         finish_reason: Text<'a> = "finish_reason",
         usage: &'a RawValue = "usage",
         error: Text<'a> = "error",
+        logprobs: &'a RawValue = "logprobs",
     }
 }
 
@@ -120,6 +122,8 @@ pub(super) struct CohereDecoder {
     citations: Vec<Citation>,
     call: Option<ToolCall>,
     calls: usize,
+    /// Log probabilities, piece by piece.
+    logprobs: Vec<Value>,
     of_message: Kept,
     extra: Kept,
     raw_usage: Option<String>,
@@ -134,6 +138,7 @@ impl CohereDecoder {
             citations: Vec::new(),
             call: None,
             calls: 0,
+            logprobs: Vec::new(),
             of_message: Kept::default(),
             extra: Kept::default(),
             raw_usage: None,
@@ -272,6 +277,10 @@ impl CohereDecoder {
             self.usage(usage, out);
         }
         let mut extra = self.extra.finish();
+        let logprobs = std::mem::take(&mut self.logprobs);
+        if !logprobs.is_empty() {
+            extra.insert("logprobs".to_owned(), Value::Array(logprobs));
+        }
         let of_message = self.of_message.finish();
         if !of_message.is_empty() {
             extra.insert("message".to_owned(), Value::Object(of_message));
@@ -329,6 +338,8 @@ impl Decode for CohereDecoder {
             return Err(VendorError::parse(data.as_bytes()).into_stream_error());
         }
         self.extra.take(&wire.rest, &[]);
+        let logprobs = wire.logprobs.or(wire.delta.as_ref().and_then(|delta| delta.logprobs));
+        self.logprobs.extend(logprobs.map(raw_json));
         if kind == "message-start" {
             Self::started(wire.id.as_ref(), out);
         }
