@@ -50,7 +50,7 @@ pub const OPENAI: Profile = Profile {
     ..CHAT
 };
 
-/// OpenAI through its Responses (API reference, responses, read 2026-11). Nothing is stored at OpenAI unless a request says so.
+/// OpenAI through its Responses (API reference, responses, as of 2026-11). Nothing is stored at OpenAI unless a request says so.
 pub const OPENAI_RESPONSES: Profile = Profile {
     name: "openai-responses",
     dialect: Dialect::Responses,
@@ -91,7 +91,7 @@ pub const DEEPSEEK: Profile = Profile {
     ..CHAT
 };
 
-/// Azure OpenAI (data plane inference reference, 2024-10-21, and the v1 API, read 2026-11). The model is the deployment's name.
+/// Azure OpenAI (data plane inference reference, 2024-10-21, and the v1 API, as of 2026-11). The model is the deployment's name.
 pub const AZURE: Profile = Profile {
     name: "azure",
     otel_name: "azure.ai.openai",
@@ -111,7 +111,7 @@ pub const AZURE: Profile = Profile {
     ..CHAT
 };
 
-/// xAI (API reference, chat completions, read 2026-11).
+/// xAI (API reference, chat completions, as of 2026-11).
 pub const XAI: Profile = Profile {
     name: "xai",
     otel_name: "x_ai",
@@ -121,7 +121,7 @@ pub const XAI: Profile = Profile {
     ..CHAT
 };
 
-/// Together (API reference, read 2026-11).
+/// Together (API reference, as of 2026-11).
 pub const TOGETHER: Profile = Profile {
     name: "together",
     otel_name: "together",
@@ -136,7 +136,7 @@ pub const TOGETHER: Profile = Profile {
     ..CHAT
 };
 
-/// Fireworks (API reference, read 2026-11). Ids of models are paths, such as `accounts/fireworks/models/…`.
+/// Fireworks (API reference, as of 2026-11). Ids of models are paths, such as `accounts/fireworks/models/…`.
 pub const FIREWORKS: Profile = Profile {
     name: "fireworks",
     otel_name: "fireworks",
@@ -149,7 +149,7 @@ pub const FIREWORKS: Profile = Profile {
     ..CHAT
 };
 
-/// OpenRouter (API reference, reasoning tokens, prompt caching, read 2026-11). Thinking goes back whole; marks for caches are
+/// OpenRouter (API reference, reasoning tokens, prompt caching, as of 2026-11). Thinking goes back whole; marks for caches are
 /// passed on to the vendors that know them.
 pub const OPENROUTER: Profile = Profile {
     name: "openrouter",
@@ -163,7 +163,7 @@ pub const OPENROUTER: Profile = Profile {
     ..CHAT
 };
 
-/// Perplexity (Sonar API reference, read 2026-11). Its models search by themselves and take no tools.
+/// Perplexity (Sonar API reference, as of 2026-11). Its models search by themselves and take no tools.
 pub const PERPLEXITY: Profile = Profile {
     name: "perplexity",
     otel_name: "perplexity",
@@ -180,7 +180,7 @@ pub const PERPLEXITY: Profile = Profile {
     ..CHAT
 };
 
-/// Hugging Face's router to inference providers (chat completion, read 2026-11). A suffix of the model chooses the provider,
+/// Hugging Face's router to inference providers (chat completion, as of 2026-11). A suffix of the model chooses the provider,
 /// such as `:fastest`.
 pub const HUGGINGFACE: Profile = Profile {
     name: "huggingface",
@@ -191,7 +191,7 @@ pub const HUGGINGFACE: Profile = Profile {
     ..CHAT
 };
 
-/// Cerebras (inference API reference, OpenAI compatibility, read 2026-11).
+/// Cerebras (inference API reference, OpenAI compatibility, as of 2026-11).
 pub const CEREBRAS: Profile = Profile {
     name: "cerebras",
     otel_name: "cerebras",
@@ -214,7 +214,7 @@ pub const CEREBRAS: Profile = Profile {
     ..CHAT
 };
 
-/// SambaNova (API reference, read 2026-11).
+/// SambaNova (API reference, as of 2026-11).
 pub const SAMBANOVA: Profile = Profile {
     name: "sambanova",
     otel_name: "sambanova",
@@ -228,7 +228,7 @@ pub const SAMBANOVA: Profile = Profile {
     ..CHAT
 };
 
-/// Qwen on Alibaba's Model Studio, through its compatible mode (API reference, deep thinking, read 2026-11). The address is that
+/// Qwen on Alibaba's Model Studio, through its compatible mode (API reference, deep thinking, as of 2026-11). The address is that
 /// of the international region.
 pub const QWEN: Profile = Profile {
     name: "qwen",
@@ -244,7 +244,7 @@ pub const QWEN: Profile = Profile {
     ..CHAT
 };
 
-/// LiteLLM's proxy (proxy server, virtual keys, read 2026-11). What it refuses depends on the vendor behind it.
+/// LiteLLM's proxy (proxy server, virtual keys, as of 2026-11). What it refuses depends on the vendor behind it.
 pub const LITELLM: Profile = Profile {
     name: "litellm",
     otel_name: "litellm",
@@ -257,7 +257,7 @@ pub const LITELLM: Profile = Profile {
     ..CHAT
 };
 
-/// Bifrost (gateway, OpenAI compatible API, read 2026-11). Ids of models name their vendor, such as `openai/gpt-4.1`.
+/// Bifrost (gateway, OpenAI compatible API, as of 2026-11). Ids of models name their vendor, such as `openai/gpt-4.1`.
 pub const BIFROST: Profile = Profile {
     name: "bifrost",
     otel_name: "bifrost",
@@ -266,7 +266,7 @@ pub const BIFROST: Profile = Profile {
     ..CHAT
 };
 
-/// llama.cpp's server (server documentation, read 2026-11). It serves one model, whose name does not matter.
+/// llama.cpp's server (server documentation, as of 2026-11). It serves one model, whose name does not matter.
 pub const LLAMA_CPP: Profile = Profile {
     name: "llama-cpp",
     otel_name: "llama-cpp",
@@ -277,7 +277,7 @@ pub const LLAMA_CPP: Profile = Profile {
     ..CHAT
 };
 
-/// Mistral (chat completion API, function calling, reasoning, read 2026-11). It refuses fields it does not know.
+/// Mistral (chat completion API, function calling, reasoning, as of 2026-11). It refuses fields it does not know.
 pub const MISTRAL: Profile = Profile {
     name: "mistral",
     otel_name: "mistral_ai",
@@ -314,7 +314,7 @@ pub const MISTRAL: Profile = Profile {
     ..CHAT
 };
 
-/// Cohere (API reference, chat v2, read 2026-11).
+/// Cohere (API reference, chat v2, as of 2026-11).
 pub const COHERE: Profile = Profile {
     name: "cohere",
     otel_name: "cohere",
@@ -332,7 +332,7 @@ pub const COHERE: Profile = Profile {
     ..CHAT
 };
 
-/// Ollama (API documentation, chat, read 2026-11).
+/// Ollama (API documentation, chat, as of 2026-11).
 pub const OLLAMA: Profile = Profile {
     name: "ollama",
     otel_name: "ollama",

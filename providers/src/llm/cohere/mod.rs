@@ -1,4 +1,4 @@
-//! Cohere's chat, version 2 (API reference, chat and its streamed events, tool use, citations, reasoning, read 2026-11).
+//! Cohere's chat, version 2 (API reference, chat and its streamed events, tool use, citations, reasoning, as of 2026-11).
 
 mod decode;
 mod encode;

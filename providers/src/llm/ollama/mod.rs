@@ -1,4 +1,4 @@
-//! Ollama's own chat (API documentation, generate a chat completion, thinking, tool calling, read 2026-11): a JSON document a
+//! Ollama's own chat (API documentation, generate a chat completion, thinking, tool calling, as of 2026-11): a JSON document a
 //! line, whole tool calls, pictures beside the text.
 
 mod decode;

@@ -1,5 +1,5 @@
 //! OpenAI's chat completions, the dialect most vendors speak (API reference, read 2026-11), and Mistral's, which is the same
-//! but for content in chunks (chat completion API, reasoning, read 2026-11).
+//! but for content in chunks (chat completion API, reasoning, as of 2026-11).
 
 mod assembler;
 mod body;

@@ -1,4 +1,4 @@
-//! OpenAI's Responses (API reference, responses and their streaming events, reasoning, read 2026-11): an answer is a list of
+//! OpenAI's Responses (API reference, responses and their streaming events, reasoning, as of 2026-11): an answer is a list of
 //! items.
 
 mod decode;
