@@ -4,7 +4,7 @@
 //! and parsed, and a wrong one is sent back with what is wrong. Beluga checks also what a vendor enforces: vendors refuse
 //! keywords that a type may have.
 //!
-//! Limits: [`OUTPUT_RETRIES`](crate::agent::OUTPUT_RETRIES) answers are sent back unless told otherwise,
+//! Limits: [`OUTPUT_RETRIES`] answers are sent back unless told otherwise,
 //! [`PARTIAL_MAX_BYTES`] of an answer are followed while it comes.
 
 mod form;
