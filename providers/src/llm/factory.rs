@@ -66,6 +66,7 @@ impl ModelFactory for HttpModelFactory {
                 Auth::Bearer | Auth::Header(_) | Auth::Aws(_) | Auth::Google => None,
             },
             authorizer: authorize::authorizer(&profile, config, place, &self.client, &host)?,
+            schema: profile.schema_support(),
             profile,
             model,
             headers,

@@ -93,6 +93,30 @@ pub(crate) fn arguments_object(arguments: &str) -> Cow<'_, str> {
     Cow::Owned(Value::Object(wrapped).to_string())
 }
 
+/// Takes a text out of an object; what is no text stays.
+pub(crate) fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
+    fields.get(name).filter(|value| value.is_string())?;
+    match fields.shift_remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Takes a list out of an object; empty if there is none.
+pub(crate) fn take_list(fields: &mut Map<String, Value>, name: &str) -> Vec<Value> {
+    match fields.shift_remove(name) {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    }
+}
+
+/// Takes a number that counts something out of an object; what is none stays.
+pub(crate) fn take_count(fields: &mut Map<String, Value>, name: &str) -> Option<u64> {
+    let found = fields.get(name).and_then(Value::as_u64)?;
+    fields.shift_remove(name);
+    Some(found)
+}
+
 /// Parses a usage object that is kept as it came.
 pub(crate) fn raw_value(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()

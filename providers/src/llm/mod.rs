@@ -30,6 +30,7 @@ mod dialect;
 mod factory;
 mod fault;
 mod framing;
+mod function_tool;
 mod gemini;
 mod interactions;
 mod json;
@@ -41,7 +42,6 @@ mod profile;
 mod profiles;
 mod request;
 mod responses;
-mod schema_rules;
 mod wire;
 
 pub use answer::{ANSWER_MAX_BYTES, AnswerDecoder, AnswerHead};
@@ -49,7 +49,9 @@ pub use dialect::{Dialect, DialectFacts, Ignored, Implied, PASS_THROUGH_MAX, Wir
 pub use factory::{register, register_with};
 pub use framing::Framing;
 pub use model::{FIRST_BYTE_DEFAULT, STREAM_IDLE_MAX};
-pub use profile::{AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter};
+pub use profile::{
+    AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter, StrictRules,
+};
 pub use profiles::{
     ANTHROPIC, AZURE, BEDROCK, BIFROST, CEREBRAS, COHERE, DEEPSEEK, FIREWORKS, GOOGLE, GOOGLE_INTERACTIONS, GROQ,
     HUGGINGFACE, LITELLM, LLAMA_CPP, MISTRAL, OLLAMA, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, OPENROUTER,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use beluga_core::{
     BoxFuture, BoxStream, CallContext, Cancelled, ChatModel, Code, Error, ExposeSecret, Host, ModelChunk, ModelInfo,
-    ModelRequest, Result, SecretString,
+    ModelRequest, Result, SchemaSupport, SecretString,
 };
 use bytes::Bytes;
 use futures_core::Stream;
@@ -19,7 +19,6 @@ use url::Url;
 use super::answer::{AnswerDecoder, AnswerHead};
 use super::authorize::Authorize;
 use super::profile::Profile;
-use super::schema_rules::schema_support;
 use crate::http::{HttpClient, HttpRequest, HttpResponse};
 
 /// The most time until the first byte of an answer, where the configuration does not say.
@@ -54,6 +53,8 @@ pub(super) struct Settings {
     pub(super) timeout: Duration,
     pub(super) streams: bool,
     pub(super) supports_tools: bool,
+    /// How the vendor takes the schema of an answer.
+    pub(super) schema: SchemaSupport,
     pub(super) max_tokens: Option<u32>,
 }
 
@@ -63,7 +64,7 @@ impl ChatModel for HttpModel {
             provider: self.0.profile.otel_name.to_owned(),
             model: self.0.model.clone(),
             supports_tools: self.0.supports_tools,
-            schema: schema_support(&self.0.profile),
+            schema: self.0.schema.clone(),
         }
     }
 

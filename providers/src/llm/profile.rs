@@ -1,8 +1,9 @@
 //! What is known of a vendor, as data.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use beluga_core::{Error, ModelRequest, ProviderVariables, Result};
+use beluga_core::{Error, ModelRequest, ProviderVariables, Result, SchemaSupport, StrictSchema};
 use url::Url;
 
 use super::dialect::{Call, Dialect, WireRequest, escaped_segment};
@@ -34,6 +35,8 @@ pub struct Profile {
     pub stream_options: bool,
     /// Whether an answer's JSON Schema can be given.
     pub json_schema: bool,
+    /// What a schema must be like for the vendor to enforce it, where that is known.
+    pub strict_schema: Option<StrictRules>,
     /// Whether the vendor is told which prefixes of a prompt to cache.
     pub prompt_cache: bool,
     /// The dialect's word for the end of a prefix to cache, where it has two.
@@ -58,6 +61,15 @@ pub struct Profile {
     pub call_ids: CallIds,
     /// Parameters the vendor refuses; left out of every request.
     pub unsupported: &'static [&'static str],
+}
+
+/// What a vendor demands of a schema it enforces, besides that every object is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StrictRules {
+    /// Whether every property must be required.
+    pub all_required: bool,
+    /// The keywords it refuses.
+    pub refused: &'static [&'static str],
 }
 
 /// A word of an address that the configuration decides, such as a region.
@@ -148,6 +160,17 @@ pub(super) const API_VERSION: &str = "api_version";
 /// The parameter of the query it stands in.
 pub(super) const API_VERSION_PARAMETER: &str = "api-version";
 
+impl ReasoningBack {
+    /// Returns whether thinking of a message goes back; `calls` says whether the message calls tools.
+    pub(super) fn goes_back(self, calls: bool) -> bool {
+        match self {
+            ReasoningBack::Never => false,
+            ReasoningBack::ToolTurns => calls,
+            ReasoningBack::Always => true,
+        }
+    }
+}
+
 /// How long ids of calls are where they have a length.
 const CALL_ID_LENGTH: usize = 9;
 
@@ -221,6 +244,17 @@ impl Profile {
         url
     }
 
+    /// Returns how the vendor takes the schema of an answer: enforced where its rules are known.
+    pub(super) fn schema_support(&self) -> SchemaSupport {
+        if !self.json_schema {
+            return SchemaSupport::None;
+        }
+        self.strict_schema.map_or(SchemaSupport::Taken, |rules| {
+            let refused = rules.refused.iter().map(|keyword| (*keyword).to_owned()).collect();
+            SchemaSupport::Enforced(Arc::new(StrictSchema { all_required: rules.all_required, refused }))
+        })
+    }
+
     fn bad_address(&self, why: &str) -> Error {
         Error::config(format!("base_url of the provider of kind \"{}\" is no address: {why}", self.name))
     }
@@ -280,7 +314,7 @@ fn ollama_address(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::profiles::{ANTHROPIC, AZURE, OLLAMA, OPENAI, OPENAI_COMPATIBLE};
+    use super::super::profiles::{ANTHROPIC, AZURE, DEEPSEEK, OLLAMA, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES};
     use super::*;
 
     #[test]
@@ -293,6 +327,20 @@ mod tests {
         assert_eq!(url(&ANTHROPIC, None), "https://api.anthropic.com/v1/messages");
         assert_eq!(url(&ANTHROPIC, Some("http://h/v1")), "http://h/v1/messages");
         assert_eq!(url(&OPENAI_COMPATIBLE, Some("http://h/x?a=b")), "http://h/x/chat/completions?a=b");
+    }
+
+    #[test]
+    fn a_schema_is_enforced_where_the_rules_are_known() {
+        let all_required = |profile: &Profile| match profile.schema_support() {
+            SchemaSupport::Enforced(rules) => Some(rules.all_required),
+            _ => None,
+        };
+        assert_eq!(
+            [&OPENAI, &OPENAI_RESPONSES, &AZURE, &ANTHROPIC].map(all_required),
+            [Some(true), Some(true), Some(true), Some(false)]
+        );
+        assert_eq!(OPENAI_COMPATIBLE.schema_support(), SchemaSupport::Taken);
+        assert_eq!(DEEPSEEK.schema_support(), SchemaSupport::None);
     }
 
     #[test]

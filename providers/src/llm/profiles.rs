@@ -4,8 +4,46 @@ use beluga_core::ProviderVariables;
 
 use super::dialect::Dialect;
 use super::profile::{
-    API_VERSION, AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter,
+    API_VERSION, AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter, StrictRules,
 };
+
+/// OpenAI, structured outputs, supported schemas (platform.openai.com/docs/guides/structured-outputs, as of 2026-11), and
+/// what its fine-tuned models refuse besides.
+const OPENAI_REFUSES: &[&str] = &[
+    "default",
+    "minLength",
+    "maxLength",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+    "propertyNames",
+    "patternProperties",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "contains",
+    "minContains",
+    "maxContains",
+];
+
+/// Anthropic, structured outputs, limitations (platform.claude.com/docs, as of 2026-11).
+const ANTHROPIC_REFUSES: &[&str] = &[
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+    "propertyNames",
+    "patternProperties",
+    "unevaluatedProperties",
+    "contains",
+];
 
 /// What most vendors of OpenAI's dialect have in common.
 const CHAT: Profile = Profile {
@@ -21,6 +59,7 @@ const CHAT: Profile = Profile {
     max_tokens_field: "max_tokens",
     stream_options: true,
     json_schema: true,
+    strict_schema: None,
     prompt_cache: false,
     cache_word: CacheWord::CacheControl,
     takes_video: false,
@@ -47,6 +86,7 @@ pub const OPENAI: Profile = Profile {
     default_model: Some("gpt-4.1-mini"),
     max_tokens_field: "max_completion_tokens",
     cache_word: CacheWord::Breakpoint,
+    strict_schema: Some(StrictRules { all_required: true, refused: OPENAI_REFUSES }),
     ..CHAT
 };
 
@@ -108,6 +148,7 @@ pub const AZURE: Profile = Profile {
         key_optional: false,
     },
     max_tokens_field: "max_completion_tokens",
+    strict_schema: Some(StrictRules { all_required: true, refused: OPENAI_REFUSES }),
     ..CHAT
 };
 
@@ -366,6 +407,7 @@ pub const ANTHROPIC: Profile = Profile {
     prompt_cache: true,
     reasoning_parameter: ReasoningParameter::Dialect,
     reasoning_back: ReasoningBack::Always,
+    strict_schema: Some(StrictRules { all_required: false, refused: ANTHROPIC_REFUSES }),
     ..CHAT
 };
 

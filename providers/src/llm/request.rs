@@ -1,6 +1,8 @@
 //! What the decoders of requests share: fields taken out of an object one by one, and what is left over.
 
-use beluga_core::{CacheMark, Error, Extra, Result};
+use std::collections::BTreeMap;
+
+use beluga_core::{CacheMark, Error, Extra, Layout, Part, Result};
 use serde_json::{Map, Value, json};
 
 /// An object whose known fields are taken out; what is left passes through.
@@ -115,6 +117,17 @@ impl Taken {
         self.take(name).map(|value| Taken::open(name, value)).transpose()
     }
 
+    /// Takes the application's labels, if all of them are texts; else they stay.
+    pub(super) fn labels(&mut self) -> Option<BTreeMap<String, String>> {
+        let labels = self.peek("metadata")?.as_object()?;
+        let labels: Option<_> =
+            labels.iter().map(|(name, label)| Some((name.clone(), label.as_str()?.to_owned()))).collect();
+        if labels.is_some() {
+            self.take("metadata");
+        }
+        labels
+    }
+
     /// Takes a mark of Anthropic's form, which others have taken over: `{"type": "ephemeral", "ttl": …}`.
     pub(super) fn cache_control(&mut self) -> Option<CacheMark> {
         let mark = cache_mark(self.peek("cache_control")?)?;
@@ -125,6 +138,31 @@ impl Taken {
     /// Returns what is left, without nulls.
     pub(super) fn rest(self) -> Extra {
         self.fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
+    }
+}
+
+/// Reads content: a text, or a list of parts, each by `read`. What one text says needs no layout.
+///
+/// # Errors
+/// `invalid_input` if it is neither.
+pub(super) fn content(
+    value: Option<Value>,
+    parts: &mut Vec<Part>,
+    read: impl Fn(Value) -> Result<Part>,
+) -> Result<Option<Layout>> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => {
+            parts.push(Part::text(text));
+            Ok(None)
+        }
+        Some(Value::Array(items)) => {
+            for item in items {
+                parts.push(read(item)?);
+            }
+            Ok(Some(Layout::Listed))
+        }
+        Some(_) => Err(Error::invalid_input("the content of a message is neither text nor a list")),
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use beluga_core::{
     AnswerNotes, Citation, Error, FinishReason, Foreign, ModelChunk, Part, PartNotes, Result, Thinking, ToolCall, Usage,
 };
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::super::answer::Decode;
 use super::super::fault::{self, VendorError};
-use super::super::json::{Text, filled, raw_value};
+use super::super::json::{Text, filled, raw_value, take_count, take_text};
 use super::super::profile::Profile;
 use super::super::wire::{Kept, raw_json, wire};
 use super::PLAN;
@@ -393,20 +393,11 @@ fn whole(count: Option<f64>) -> u64 {
 /// Reads a source of a statement; what has no field stays.
 fn citation(value: Value) -> Citation {
     let Value::Object(mut fields) = value else { return Citation::default() };
-    let text = |fields: &mut Map<String, Value>, name: &str| match fields.get(name) {
-        Some(Value::String(_)) => fields.shift_remove(name).and_then(|value| value.as_str().map(str::to_owned)),
-        _ => None,
-    };
-    let number = |fields: &mut Map<String, Value>, name: &str| {
-        let found = fields.get(name).and_then(Value::as_u64)?;
-        fields.shift_remove(name);
-        Some(found)
-    };
     Citation {
-        kind: text(&mut fields, "type").unwrap_or_default(),
-        text: text(&mut fields, "text"),
-        start: number(&mut fields, "start"),
-        end: number(&mut fields, "end"),
+        kind: take_text(&mut fields, "type").unwrap_or_default(),
+        text: take_text(&mut fields, "text"),
+        start: take_count(&mut fields, "start"),
+        end: take_count(&mut fields, "end"),
         extra: fields,
         ..Citation::default()
     }

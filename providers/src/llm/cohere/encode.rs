@@ -8,9 +8,10 @@ use serde::Serializer;
 use serde_json::{Map, Value, json};
 
 use super::super::dialect::Call;
+use super::super::function_tool::function_tool;
 use super::super::json::{Fields, arguments_object};
 use super::super::media::media_url;
-use super::super::profile::{Profile, ReasoningBack};
+use super::super::profile::Profile;
 use super::PLAN;
 
 /// Encodes a request.
@@ -33,7 +34,7 @@ pub(super) fn encode(call: &Call<'_>) -> Result<Vec<u8>> {
     };
     let is_offered = |tool: &&ToolDefinition| offered.is_none_or(|names| names.contains(&tool.name.to_string()));
     let tools: Vec<Value> =
-        request.tools.iter().filter(is_offered).filter_map(|tool| wire_tool(profile, tool)).collect();
+        request.tools.iter().filter(is_offered).filter_map(|tool| function_tool(profile, tool)).collect();
     let choice = match &options.tool_choice {
         _ if tools.is_empty() => None,
         ToolChoice::Required | ToolChoice::Tool(_) | ToolChoice::Among { required: true, .. } => Some("REQUIRED"),
@@ -82,16 +83,6 @@ fn format(format: &ResponseFormat) -> Value {
     }
 }
 
-fn wire_tool(profile: &Profile, tool: &ToolDefinition) -> Option<Value> {
-    // Another vendor's own tools are nothing it could run.
-    let is_foreign = tool.notes.as_ref().is_some_and(|notes| notes.kind.is_some() && notes.family != profile.name);
-    (!is_foreign).then(|| {
-        json!({"type": "function", "function": {
-            "name": tool.name, "description": tool.description, "parameters": tool.input_schema,
-        }})
-    })
-}
-
 /// Writes a message; results of tools are a message each.
 fn push_message(profile: &Profile, message: &ChatMessage, out: &mut Vec<Value>) -> Result<()> {
     match message.role {
@@ -136,11 +127,7 @@ fn said(profile: &Profile, parts: &[Part]) -> Result<Value> {
 
 fn answer(profile: &Profile, message: &ChatMessage) -> Value {
     let calls: Vec<Value> = message.tool_calls().map(wire_call).collect();
-    let goes_back = match profile.reasoning_back {
-        ReasoningBack::Never => false,
-        ReasoningBack::ToolTurns => !calls.is_empty(),
-        ReasoningBack::Always => true,
-    };
+    let goes_back = profile.reasoning_back.goes_back(!calls.is_empty());
     let (mut plan, mut content) = (String::new(), Vec::new());
     for part in &message.parts {
         match part {

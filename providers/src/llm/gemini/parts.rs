@@ -6,6 +6,8 @@
 use beluga_core::{Extra, Foreign, Media, MediaSource, Part, PartNotes, Thinking, ToolCall, ToolOutcome, ToolResult};
 use serde_json::{Map, Value};
 
+use super::super::json::take_text;
+
 /// Fields beside the content of a part; any other that is an object is the content itself.
 const BESIDE: [&str; 4] = ["mediaResolution", "partMetadata", "thought", "videoMetadata"];
 
@@ -142,15 +144,6 @@ fn is_list_of_media(value: &Value) -> bool {
     let is_media =
         |part: &Value| ["inlineData", "fileData"].iter().any(|name| part.get(*name).is_some_and(Value::is_object));
     value.as_array().is_some_and(|list| list.iter().all(is_media))
-}
-
-/// Takes a text out of an object; what is no text stays.
-pub(super) fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
-    fields.get(name).filter(|value| value.is_string())?;
-    match fields.shift_remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
 }
 
 /// Takes an object out of an object; what is no object stays.

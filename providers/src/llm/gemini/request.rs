@@ -6,8 +6,9 @@ use beluga_core::{ChatMessage, Error, Extra, GenerateOptions, MessageNotes, Mode
 use serde_json::{Map, Value};
 
 use super::super::dialect::WireRequest;
+use super::super::json::take_text;
 use super::super::profile::Profile;
-use super::parts::{take_object, take_text};
+use super::parts::take_object;
 use super::{SPELLING, made_up_id, parts, settings, spelling, tools};
 
 /// Decodes a request; the model and whether it streams stand in the path.

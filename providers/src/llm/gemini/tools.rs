@@ -6,7 +6,8 @@ use beluga_core::{Extra, GenerateOptions, ToolChoice, ToolDefinition, ToolNotes}
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::parts::{take_object, take_text};
+use super::super::json::take_text;
+use super::parts::take_object;
 use super::settings::merge;
 
 /// The tools as the vendor takes them: functions that stand together in one object, each tool of its own in another.

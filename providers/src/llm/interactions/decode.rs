@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use beluga_core::{
-    AnswerNotes, Citation, Error, Extra, FinishReason, Foreign, Media, MediaSource, ModelChunk, Part, PartNotes,
-    Result, Thinking, ToolCall, Usage,
+    AnswerNotes, Citation, Error, FinishReason, Foreign, Media, MediaSource, ModelChunk, Part, PartNotes, Result,
+    Thinking, ToolCall, Usage,
 };
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::super::answer::Decode;
 use super::super::compact::compact;
 use super::super::fault::{self, VendorError};
-use super::super::json::{Text, filled, raw_value};
+use super::super::json::{Text, filled, raw_value, take_count, take_list, take_text};
 use super::super::profile::Profile;
 use super::super::wire::{Kept, raw_json, wire};
 use crate::http::SseEvent;
@@ -350,36 +350,16 @@ impl Decode for InteractionDecoder {
     }
 }
 
-fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
-    fields.get(name).filter(|value| value.is_string())?;
-    match fields.shift_remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn take_list(fields: &mut Map<String, Value>, name: &str) -> Vec<Value> {
-    match fields.shift_remove(name) {
-        Some(Value::Array(list)) => list,
-        _ => Vec::new(),
-    }
-}
-
 /// Reads a source of a statement; what has no field stays.
 fn citation(value: Value) -> Citation {
     let Value::Object(mut fields) = value else { return Citation::default() };
-    let number = |fields: &mut Extra, name: &str| {
-        let found = fields.get(name).and_then(Value::as_u64)?;
-        fields.shift_remove(name);
-        Some(found)
-    };
     Citation {
         kind: take_text(&mut fields, "type").unwrap_or_default(),
         url: take_text(&mut fields, "url"),
         title: take_text(&mut fields, "title"),
         text: None,
-        start: number(&mut fields, "start_index"),
-        end: number(&mut fields, "end_index"),
+        start: take_count(&mut fields, "start_index"),
+        end: take_count(&mut fields, "end_index"),
         extra: fields,
     }
 }

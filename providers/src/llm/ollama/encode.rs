@@ -2,14 +2,15 @@
 
 use beluga_core::{
     ChatMessage, Effort, Error, GenerateOptions, MediaSource, Part, Reasoning, ResponseFormat, Result, Role,
-    ThinkingSwitch, ToolCall, ToolChoice, ToolDefinition, ToolResult,
+    ThinkingSwitch, ToolCall, ToolChoice, ToolResult,
 };
 use serde::Serializer;
 use serde_json::{Map, Value, json};
 
 use super::super::dialect::Call;
+use super::super::function_tool::function_tool;
 use super::super::json::{Fields, arguments_object};
-use super::super::profile::{Profile, ReasoningBack};
+use super::super::profile::Profile;
 
 /// Encodes a request.
 ///
@@ -26,7 +27,7 @@ pub(super) fn encode(call: &Call<'_>) -> Result<Vec<u8>> {
     // It has no word for a choice; who must take none is offered none.
     let is_offered = options.tool_choice != ToolChoice::None;
     let tools: Vec<Value> =
-        request.tools.iter().filter(|_| is_offered).filter_map(|tool| wire_tool(profile, tool)).collect();
+        request.tools.iter().filter(|_| is_offered).filter_map(|tool| function_tool(profile, tool)).collect();
     let mut own = options.extra.clone();
     let mut sampling = sampling(options, call.max_tokens);
     if let Some(Value::Object(theirs)) = own.shift_remove("options") {
@@ -84,16 +85,6 @@ fn format(format: &ResponseFormat) -> Value {
     }
 }
 
-fn wire_tool(profile: &Profile, tool: &ToolDefinition) -> Option<Value> {
-    // Another vendor's own tools are nothing it could run.
-    let is_foreign = tool.notes.as_ref().is_some_and(|notes| notes.kind.is_some() && notes.family != profile.name);
-    (!is_foreign).then(|| {
-        json!({"type": "function", "function": {
-            "name": tool.name, "description": tool.description, "parameters": tool.input_schema,
-        }})
-    })
-}
-
 /// Writes a message; results of tools are a message each.
 fn push_message(profile: &Profile, message: &ChatMessage, out: &mut Vec<Value>) -> Result<()> {
     match message.role {
@@ -112,11 +103,7 @@ fn push_message(profile: &Profile, message: &ChatMessage, out: &mut Vec<Value>) 
 fn answer(profile: &Profile, message: &ChatMessage) -> Result<Value> {
     let calls: Vec<Value> = message.tool_calls().map(wire_call).collect();
     let mut fields = said(profile, "assistant", &message.parts)?;
-    let goes_back = match profile.reasoning_back {
-        ReasoningBack::Never => false,
-        ReasoningBack::ToolTurns => !calls.is_empty(),
-        ReasoningBack::Always => true,
-    };
+    let goes_back = profile.reasoning_back.goes_back(!calls.is_empty());
     let thinking: String = message
         .parts
         .iter()

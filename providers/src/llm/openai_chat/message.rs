@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::super::json::arguments_object;
-use super::super::profile::{Profile, ReasoningBack};
+use super::super::profile::Profile;
 use super::details::wire_detail;
 use super::part::{WirePart, assistant_part, user_part};
 
@@ -165,11 +165,7 @@ fn marked(profile: &Profile, notes: &Option<Box<PartNotes>>) -> bool {
 
 fn assistant<'a>(profile: &Profile, message: &'a ChatMessage) -> Result<WireMessage<'a>> {
     let tool_calls: Vec<WireCall<'_>> = message.tool_calls().map(|call| wire_call(profile, call)).collect();
-    let goes_back = match profile.reasoning_back {
-        ReasoningBack::Never => false,
-        ReasoningBack::ToolTurns => !tool_calls.is_empty(),
-        ReasoningBack::Always => true,
-    };
+    let goes_back = profile.reasoning_back.goes_back(!tool_calls.is_empty());
     let own = message.parts.iter().filter_map(|part| match part {
         Part::Thinking(thinking) if thinking.family == profile.name => Some(thinking),
         _ => None,

@@ -89,15 +89,8 @@ fn service(profile: &Profile, body: &mut Taken, options: &mut GenerateOptions) -
     if profile.prompt_cache {
         options.cache = body.cache_control().or_else(|| breakpoints(body));
     }
-    if options.store == Some(true)
-        && let Some(Value::Object(labels)) = body.peek("metadata")
-    {
-        let labels: Option<_> =
-            labels.iter().map(|(name, label)| Some((name.clone(), label.as_str()?.to_owned()))).collect();
-        if let Some(labels) = labels {
-            options.metadata = labels;
-            body.take("metadata");
-        }
+    if options.store == Some(true) {
+        options.metadata = body.labels().unwrap_or_default();
     }
     Ok(())
 }

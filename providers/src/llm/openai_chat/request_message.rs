@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::media::data_url;
 use super::super::profile::Profile;
-use super::super::request::Taken;
+use super::super::request::{Taken, content};
 use super::details::Details;
 
 /// Reads a message.
@@ -30,7 +30,7 @@ pub(super) fn message(profile: &Profile, value: Value) -> Result<ChatMessage> {
     if role == Role::Assistant {
         thinking(profile, &mut wire, &mut parts)?;
     }
-    let layout = content(profile, wire.take("content"), &mut parts)?;
+    let layout = content(wire.take("content"), &mut parts, |item| part(profile, item))?;
     if role == Role::Tool {
         let call_id = wire.needed("tool_call_id")?;
         let mut result = ToolResult::new(call_id, notes.name.clone().unwrap_or_default(), parts);
@@ -74,24 +74,6 @@ fn thinking(profile: &Profile, wire: &mut Taken, parts: &mut Vec<Part>) -> Resul
         parts.extend(details.finish(profile.name).map(Part::Thinking));
     }
     Ok(())
-}
-
-/// Reads content: a text, or a list of parts. What a user's single text says needs no layout.
-fn content(profile: &Profile, value: Option<Value>, parts: &mut Vec<Part>) -> Result<Option<Layout>> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) => {
-            parts.push(Part::text(text));
-            Ok(None)
-        }
-        Some(Value::Array(items)) => {
-            for item in items {
-                parts.push(part(profile, item)?);
-            }
-            Ok(Some(Layout::Listed))
-        }
-        Some(_) => Err(Error::invalid_input("the content of a message is neither text nor a list")),
-    }
 }
 
 fn part(profile: &Profile, value: Value) -> Result<Part> {

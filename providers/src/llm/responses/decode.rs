@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use beluga_core::{
     AnswerNotes, Error, Extra, FinishReason, Foreign, ModelChunk, Part, PartNotes, Result, Thinking, ToolCall, Usage,
 };
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::super::answer::Decode;
 use super::super::fault::{self, VendorError};
-use super::super::json::{Text, filled, raw_value};
+use super::super::json::{Text, filled, raw_value, take_list, take_text};
 use super::super::openai_chat::citation;
 use super::super::profile::Profile;
 use super::super::wire::{Kept, raw_json, raw_text, wire};
@@ -435,19 +435,4 @@ fn settle(fields: &mut Extra) {
         fields.shift_remove("status");
     }
     fields.retain(|_, value| !value.is_null());
-}
-
-fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
-    fields.get(name).filter(|value| value.is_string())?;
-    match fields.shift_remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn take_list(fields: &mut Map<String, Value>, name: &str) -> Vec<Value> {
-    match fields.shift_remove(name) {
-        Some(Value::Array(list)) => list,
-        _ => Vec::new(),
-    }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::dialect::WireRequest;
 use super::super::media::data_url;
 use super::super::profile::Profile;
-use super::super::request::Taken;
+use super::super::request::{Taken, content};
 use super::INSTRUCTIONS;
 use super::decode::thought;
 
@@ -71,14 +71,7 @@ fn read_options(body: &mut Taken, options: &mut GenerateOptions) -> Result<()> {
     options.cache_key = body.text("prompt_cache_key")?;
     // Whoever says nothing has it stored.
     options.store = Some(body.flag("store")?.unwrap_or(true));
-    if let Some(Value::Object(labels)) = body.peek("metadata") {
-        let labels: Option<_> =
-            labels.iter().map(|(name, label)| Some((name.clone(), label.as_str()?.to_owned()))).collect();
-        if let Some(labels) = labels {
-            options.metadata = labels;
-            body.take("metadata");
-        }
-    }
+    options.metadata = body.labels().unwrap_or_default();
     options.reasoning = reasoning(body)?;
     text(body, options)
 }
@@ -191,7 +184,7 @@ fn push_item(profile: &Profile, value: Value, messages: &mut Vec<ChatMessage>) -
         "function_call_output" => {
             let call_id = wire.needed("call_id")?;
             let mut parts = Vec::new();
-            let layout = content(profile, wire.take("output"), &mut parts)?;
+            let layout = content(wire.take("output"), &mut parts, |item| part(profile, item))?;
             let mut result = ToolResult::new(call_id, "", parts);
             result.notes = PartNotes { layout, extra: wire.rest(), ..PartNotes::of(profile.name) }.boxed();
             messages.push(ChatMessage::new(Role::Tool, vec![Part::ToolResult(result)]));
@@ -231,7 +224,7 @@ fn push_part(part: Part, messages: &mut Vec<ChatMessage>) {
 fn push_said(profile: &Profile, mut wire: Taken, messages: &mut Vec<ChatMessage>) -> Result<()> {
     let word = wire.needed("role")?;
     let mut parts = Vec::new();
-    let layout = content(profile, wire.take("content"), &mut parts)?;
+    let layout = content(wire.take("content"), &mut parts, |item| part(profile, item))?;
     let role = match word.as_str() {
         "assistant" => {
             let id = wire.text("id")?;
@@ -255,24 +248,6 @@ fn push_said(profile: &Profile, mut wire: Taken, messages: &mut Vec<ChatMessage>
     message.notes = MessageNotes { role_word, layout, extra: wire.rest(), ..MessageNotes::of(profile.name) }.boxed();
     messages.push(message);
     Ok(())
-}
-
-/// Reads content: a text, or a list of parts.
-fn content(profile: &Profile, value: Option<Value>, parts: &mut Vec<Part>) -> Result<Option<Layout>> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) => {
-            parts.push(Part::text(text));
-            Ok(None)
-        }
-        Some(Value::Array(items)) => {
-            for item in items {
-                parts.push(part(profile, item)?);
-            }
-            Ok(Some(Layout::Listed))
-        }
-        Some(_) => Err(Error::invalid_input("the content of an item is neither text nor a list")),
-    }
 }
 
 fn part(profile: &Profile, value: Value) -> Result<Part> {
