@@ -125,7 +125,6 @@ struct Following<T> {
 struct FollowedTurn {
     events: EventStream,
     partial: PartialJson,
-    known: Option<Value>,
 }
 
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Following<T> {
@@ -137,7 +136,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Following<T> {
                 None => {
                     let invoke = self.tries.invoke.clone().cancel_on_drop(true);
                     let events = self.tries.agent.stream(invoke).await?.patient();
-                    FollowedTurn { events, partial: PartialJson::in_prose(), known: None }
+                    FollowedTurn { events, partial: PartialJson::in_prose() }
                 }
             };
             match turn.next().await? {
@@ -165,14 +164,11 @@ impl FollowedTurn {
         while let Some(event) = self.events.next().await {
             match event?.event {
                 Event::Text { text } => {
-                    self.partial.push(&text);
-                    let known = self.partial.value();
-                    if let (true, Some(value)) = (known != self.known, known.clone()) {
-                        self.known = known;
+                    if let Some(value) = self.partial.learn(&text) {
                         return Ok(Followed::Known(value));
                     }
                 }
-                Event::ToolCall { .. } => (self.partial, self.known) = (PartialJson::in_prose(), None),
+                Event::ToolCall { .. } => self.partial = PartialJson::in_prose(),
                 Event::Done { result, .. } => return Ok(Followed::Ended(result)),
                 Event::Error { error } => return Err(from_problem(error).with("session", self.events.session())),
                 _ => {}

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use form::{Form, complaint};
-pub use partial::{PARTIAL_MAX_BYTES, PARTIAL_MAX_DEPTH, PartialJson};
+pub use partial::{PARTIAL_MAX_BYTES, PARTIAL_MAX_DEPTH, PARTIAL_PACED_BYTES, PartialJson};
 
 use crate::agent::OUTPUT_RETRIES;
 

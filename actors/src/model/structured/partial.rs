@@ -8,6 +8,10 @@ pub const PARTIAL_MAX_BYTES: usize = 1024 * 1024;
 /// The deepest nesting that is followed; what serde reads at most.
 pub const PARTIAL_MAX_DEPTH: usize = 127;
 
+/// The bytes of a document that is shown after every piece. Of a longer one what is known is shown again when it has grown by
+/// an eighth, so that copying it costs a multiple of its length, however small the pieces are.
+pub const PARTIAL_PACED_BYTES: usize = 4 * 1024;
+
 /// Follows a JSON document piece by piece, and says what is known of it so far.
 ///
 /// What is known is a prefix of the whole: the members and elements that have begun, in their order, all but the last of
@@ -32,6 +36,10 @@ pub struct PartialJson {
     /// Whether what stands before the first brace is skipped.
     in_prose: bool,
     bytes: usize,
+    /// How long the document is when it is shown next.
+    next_bytes: usize,
+    /// What was shown last.
+    shown: Option<Value>,
     open: Vec<Open>,
     state: State,
     /// The text, the escape or the word that is being read.
@@ -80,6 +88,8 @@ impl PartialJson {
         Self {
             in_prose: false,
             bytes: 0,
+            next_bytes: 0,
+            shown: None,
             open: Vec::new(),
             state: State::Value,
             text: String::new(),
@@ -104,6 +114,36 @@ impl PartialJson {
         for character in piece.chars() {
             self.read(character);
         }
+    }
+
+    /// Reads on, and returns what is known if it is more than was shown: at once up to
+    /// [`PARTIAL_PACED_BYTES`], then paced, and whole at its end.
+    ///
+    /// ```
+    /// use beluga_actors::model::structured::PartialJson;
+    /// use serde_json::json;
+    ///
+    /// let mut partial = PartialJson::new();
+    /// assert_eq!(partial.learn(r#"{"city": "Os"#), Some(json!({"city": "Os"})));
+    /// assert_eq!(partial.learn(r#"lo", "peop"#), Some(json!({"city": "Oslo"})));
+    /// assert_eq!(partial.learn(r#"le": 7"#), None);
+    /// ```
+    pub fn learn(&mut self, piece: &str) -> Option<Value> {
+        let had_ended = self.is_whole();
+        self.push(piece);
+        let ends = self.is_whole() && !had_ended;
+        if self.bytes < self.next_bytes && !ends {
+            return None;
+        }
+        if self.bytes >= PARTIAL_PACED_BYTES {
+            self.next_bytes = self.bytes.saturating_add(self.bytes / 8);
+        }
+        let known = self.value();
+        if known == self.shown {
+            return None;
+        }
+        self.shown.clone_from(&known);
+        known
     }
 
     /// Returns whether the document has ended.
@@ -399,6 +439,23 @@ mod tests {
         partial.push("[1, 2, ");
         partial.push(&"3".repeat(PARTIAL_MAX_BYTES));
         assert_eq!(partial.value(), Some(json!([1, 2])));
+    }
+
+    #[test]
+    fn a_long_document_is_shown_as_it_grows_and_whole_at_its_end() {
+        let text = format!("[{}1]", "1234567, ".repeat(20_000));
+        let mut partial = PartialJson::new();
+        let (mut copied, mut shown, mut last) = (0, 0, None);
+        for piece in text.as_bytes().chunks(9) {
+            if let Some(value) = partial.learn(std::str::from_utf8(piece).unwrap()) {
+                copied += value.as_array().unwrap().len();
+                shown += 1;
+                last = Some(value);
+            }
+        }
+        assert_eq!(last, serde_json::from_str(&text).ok());
+        assert!(shown > 400, "shown {shown} times");
+        assert!(copied < 15 * 20_000, "{copied} elements were copied");
     }
 
     #[test]

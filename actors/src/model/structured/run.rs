@@ -38,7 +38,6 @@ struct Attempt {
     chunks: BoxStream<'static, Result<ModelChunk>>,
     draft: AnswerDraft,
     partial: PartialJson,
-    known: Option<Value>,
 }
 
 /// Starts a run; nothing is sent before the stream is polled.
@@ -111,8 +110,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Run<T> {
         while !self.done {
             let mut attempt = self.attempt.take().unwrap_or_else(|| self.ask());
             while let Some(chunk) = attempt.chunks.next().await {
-                let is_news = attempt.push(chunk?, self.by_tool);
-                if let (true, Some(known)) = (is_news, attempt.known.clone()) {
+                if let Some(known) = attempt.push(chunk?, self.by_tool) {
                     self.attempt = Some(attempt);
                     return Ok(Some(StructuredItem::Partial(known)));
                 }
@@ -132,7 +130,6 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Run<T> {
             chunks: self.model.stream(Arc::new(self.request.clone()), self.cx.clone()),
             draft: AnswerDraft::default(),
             partial: PartialJson::in_prose(),
-            known: None,
         }
     }
 
@@ -167,21 +164,15 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Run<T> {
 }
 
 impl Attempt {
-    /// Takes a chunk; returns whether more is known.
-    fn push(&mut self, chunk: ModelChunk, by_tool: bool) -> bool {
-        match &chunk {
-            ModelChunk::ToolCallDelta { index: 0, arguments, .. } if by_tool => self.partial.push(arguments),
-            ModelChunk::Text { text } if !by_tool => self.partial.push(text),
-            _ => {
-                self.draft.push(chunk);
-                return false;
-            }
-        }
+    /// Takes a chunk; returns what is known now, if it is more.
+    fn push(&mut self, chunk: ModelChunk, by_tool: bool) -> Option<Value> {
+        let known = match &chunk {
+            ModelChunk::ToolCallDelta { index: 0, arguments, .. } if by_tool => self.partial.learn(arguments),
+            ModelChunk::Text { text } if !by_tool => self.partial.learn(text),
+            _ => None,
+        };
         self.draft.push(chunk);
-        let known = self.partial.value();
-        let is_news = known != self.known;
-        self.known = known;
-        is_news
+        known
     }
 }
 

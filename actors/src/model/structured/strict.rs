@@ -12,9 +12,9 @@ pub(crate) fn strict(schema: &Value, rules: &StrictSchema) -> Option<Value> {
     let Value::Object(schema) = schema else { return None };
     let mut strict = Map::new();
     for (keyword, value) in schema {
-        if rules.refused.contains(keyword) && keyword != "properties" {
-            // What is refused and says that more may come cannot be left out.
-            if matches!(keyword.as_str(), "patternProperties") {
+        if rules.refused.contains(keyword) {
+            // It says that more may come, so it cannot be left out.
+            if keyword == "patternProperties" {
                 return None;
             }
             continue;
