@@ -21,6 +21,7 @@ mod cancel;
 mod chunk;
 mod content;
 mod context;
+mod embedder;
 mod error;
 mod event;
 mod host;
@@ -34,6 +35,7 @@ mod options;
 mod price;
 mod provider;
 mod registry;
+mod reranker;
 mod secret;
 mod state;
 mod tokenizer;
@@ -50,6 +52,9 @@ pub use content::{
     parse_arguments,
 };
 pub use context::{CallContext, HOPS_MAX};
+pub use embedder::{
+    CallNotes, EMBED_MAX_BYTES, EMBED_TEXTS_MAX, EmbedKind, EmbedRequest, Embedder, EmbedderInfo, Embeddings,
+};
 pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
 pub use event::{Event, HandoffMode, Meta, Numbered};
 pub use host::Host;
@@ -64,8 +69,12 @@ pub use model::{BoundModel, CacheHints, ChatModel, ModelInfo, ModelRequest, Sche
 pub use notes::{AnswerNotes, CacheMark, Citation, Extra, Layout, MessageNotes, PartNotes, ToolNotes};
 pub use options::{Effort, GenerateOptions, Reasoning, ResponseFormat, ThinkingSwitch, ToolChoice};
 pub use price::{PRICED_TOKENS, Price, PriceRow, PriceTable};
-pub use provider::{ModelFactory, ModelRegistry, ProviderConfig, ProviderVariables};
+pub use provider::{
+    EmbedderFactory, EmbedderRegistry, ModelFactory, ModelRegistry, ProviderConfig, ProviderVariables, RerankerFactory,
+    RerankerRegistry,
+};
 pub use registry::Registry;
+pub use reranker::{RERANK_DOCUMENTS_MAX, RERANK_MAX_BYTES, Ranked, Ranking, RerankRequest, Reranker, RerankerInfo};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{mask, mask_document};
 pub use state::{

@@ -1,4 +1,4 @@
-//! What a provider is configured with, and the factories that make models of it.
+//! What a provider is configured with, and the factories that make models, embedders and rerankers of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +7,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::embedder::Embedder;
 use crate::error::Result;
 use crate::host::Host;
 use crate::model::ChatModel;
 use crate::registry::Registry;
+use crate::reranker::Reranker;
 
 /// The settings every provider has. A key never shows in `Debug`.
 #[derive(Debug, Clone)]
@@ -64,6 +66,35 @@ pub trait ModelFactory: Send + Sync + 'static {
     }
 }
 
+/// Makes embedders of one kind.
+pub trait EmbedderFactory: Send + Sync + 'static {
+    /// Makes the embedder. Does no I/O.
+    ///
+    /// # Errors
+    /// `config` names the wrong or missing setting; `auth_error` names the variable of a missing key.
+    fn build(&self, config: &ProviderConfig, host: Arc<dyn Host>) -> Result<Arc<dyn Embedder>>;
+
+    /// Returns the environment variables the vendor names for the key and for the address.
+    fn variables(&self) -> ProviderVariables;
+
+    /// Returns further environment variables the kind wants to see.
+    fn environment(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+/// Makes rerankers of one kind.
+pub trait RerankerFactory: Send + Sync + 'static {
+    /// Makes the reranker. Does no I/O.
+    ///
+    /// # Errors
+    /// `config` names the wrong or missing setting; `auth_error` names the variable of a missing key.
+    fn build(&self, config: &ProviderConfig, host: Arc<dyn Host>) -> Result<Arc<dyn Reranker>>;
+
+    /// Returns the environment variables the vendor names for the key and for the address.
+    fn variables(&self) -> ProviderVariables;
+}
+
 /// The environment variables a vendor's own tools read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProviderVariables {
@@ -77,3 +108,9 @@ pub struct ProviderVariables {
 
 /// The model factories by kind.
 pub type ModelRegistry = Registry<Arc<dyn ModelFactory>>;
+
+/// The embedder factories by kind.
+pub type EmbedderRegistry = Registry<Arc<dyn EmbedderFactory>>;
+
+/// The reranker factories by kind.
+pub type RerankerRegistry = Registry<Arc<dyn RerankerFactory>>;
