@@ -6,11 +6,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod auth;
+pub mod embed;
 pub mod http;
 pub mod llm;
 pub mod memory;
 pub mod offline;
 pub mod price;
+pub mod rerank;
 pub mod sqlite;
 pub mod tokenizer;
 pub mod tool;
+pub mod vendor;

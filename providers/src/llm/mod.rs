@@ -28,7 +28,7 @@ mod cohere;
 mod compact;
 mod dialect;
 mod factory;
-mod fault;
+pub(crate) mod fault;
 mod framing;
 mod function_tool;
 mod gemini;
@@ -49,6 +49,7 @@ pub use dialect::{Dialect, DialectFacts, Ignored, Implied, PASS_THROUGH_MAX, Wir
 pub use factory::{register, register_with};
 pub use framing::Framing;
 pub use model::{FIRST_BYTE_DEFAULT, STREAM_IDLE_MAX};
+pub(crate) use profile::ollama_address;
 pub use profile::{
     AddressForm, Auth, CacheWord, CallIds, Place, Profile, ReasoningBack, ReasoningParameter, StrictRules,
 };

@@ -293,7 +293,7 @@ impl Profile {
 }
 
 /// Completes `host`, `host:port`, `:port` and an address without a path, as Ollama's own client does.
-fn ollama_address(text: &str) -> String {
+pub(crate) fn ollama_address(text: &str) -> String {
     let text = text.trim_end_matches('/');
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let (authority, path) = match rest.split_once('/') {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod clouds;
+mod connections;
+mod embedders;
 mod factory;
 mod fixtures;
 mod google_token;
@@ -12,5 +14,6 @@ mod recordings;
 #[path = "../../replay/mod.rs"]
 #[allow(dead_code, reason = "the replayer of the same name uses the rest")]
 mod replay;
+mod rerankers;
 mod support;
 mod vendors;
