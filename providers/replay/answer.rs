@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::documents::Documents;
 use super::exchange::Exchange;
 use super::leaves::{Holdings, Leaf, is_ignored, leaves};
+use super::report::Report;
 
 /// Bodies up to this long are cut at every position.
 const EVERY_POSITION_MAX: usize = 16 * 1024;
@@ -92,6 +93,18 @@ impl Answer {
         }
         Ok(whole)
     }
+}
+
+/// Checks that a refusal of a call that is answered whole becomes an error that says so.
+pub(crate) fn refusal(exchange: &Exchange, report: &mut Report) -> Result<(), String> {
+    let Answer { status, headers, body } = Answer::of(exchange)?;
+    let error = beluga_providers::vendor::refusal(status, &headers, SystemTime::UNIX_EPOCH, &body, None);
+    let told = exchange.status.to_string();
+    if error.get("status") != Some(told.as_str()) {
+        return Err(format!("a refusal with status {told} became {error}"));
+    }
+    report.errors += 1;
+    Ok(())
 }
 
 /// How many ways a body is cut.

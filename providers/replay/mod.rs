@@ -3,16 +3,19 @@
 //! For each exchange with a model: the answer is decoded whole, byte by byte and cut in two, always with the same result;
 //! every leaf of its body is in the normal form, in raw usage, in extra fields, or on the dialect's list of what says
 //! nothing; the answer is the same in its other form, streamed or whole; and the request, decoded and written back from
-//! the normal form alone, is the request that was sent. Shared by the example of the same name and by the tests.
+//! the normal form alone, is the request that was sent. Embeddings and rankings are replayed the same way, with vectors and
+//! scores compared number by number. Shared by the example of the same name and by the tests.
 
 pub(crate) mod agree;
 pub(crate) mod answer;
 pub(crate) mod clouds;
 pub(crate) mod documents;
+pub(crate) mod embedding;
 pub(crate) mod exchange;
 pub(crate) mod frames;
 pub(crate) mod leaves;
 pub(crate) mod natives;
+pub(crate) mod ranking;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod vendor;
@@ -70,8 +73,8 @@ pub(crate) fn replay_file(root: &Path, file: &Path, cutting: Cutting) -> Report 
                 continue;
             }
             Ok(Call::Model(profile)) => replay_call(&profile, exchange, cutting, &mut report),
-            Ok(Call::Embedding) => Err("embeddings are not replayed yet".to_owned()),
-            Ok(Call::Rerank) => Err("rankings are not replayed yet".to_owned()),
+            Ok(Call::Embedding(profile)) => embedding::replay(&profile, exchange, &mut report),
+            Ok(Call::Rerank(profile)) => ranking::replay(&profile, exchange, &mut report),
             Err(error) => Err(error),
         };
         match result {

@@ -29,6 +29,10 @@ pub(crate) struct Report {
     pub(crate) agreed: usize,
     /// Answers that were errors, and came out as such.
     pub(crate) errors: usize,
+    /// Vectors that were compared number by number.
+    pub(crate) vectors: usize,
+    /// Documents whose place and score were compared.
+    pub(crate) ranked: usize,
 }
 
 impl Report {
@@ -42,6 +46,8 @@ impl Report {
         self.refused += other.refused;
         self.agreed += other.agreed;
         self.errors += other.errors;
+        self.vectors += other.vectors;
+        self.ranked += other.ranked;
         sum(&mut self.skipped, other.skipped);
         sum(&mut self.ignored, other.ignored);
         sum(&mut self.requests, other.requests);
@@ -74,6 +80,7 @@ impl Report {
             "{} answers agree with their other form, {} were errors, {} requests were refused on both sides",
             self.agreed, self.errors, self.refused
         ));
+        lines.push(format!("{} vectors and {} ranked documents compared", self.vectors, self.ranked));
         lines.push(format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skips()));
         lines
     }
@@ -105,6 +112,8 @@ impl Report {
             "passed_through": passed,
             "forms_agreed": self.agreed,
             "errors": self.errors,
+            "vectors": self.vectors,
+            "documents_ranked": self.ranked,
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use beluga_providers::embed::{EMBED_PROFILES, EmbedDialect, EmbedProfile};
 use beluga_providers::llm::{CallIds, Dialect, OPENAI_COMPATIBLE, PROFILES, Profile, ReasoningBack};
+
+use beluga_providers::rerank::{self, RERANK_PROFILES, RerankProfile};
 
 use super::exchange::Exchange;
 
@@ -12,9 +15,9 @@ pub(crate) enum Call {
     /// A language model is asked, in this dialect of this vendor.
     Model(Box<Profile>),
     /// Texts are embedded.
-    Embedding,
+    Embedding(Box<EmbedProfile>),
     /// Documents are ranked.
-    Rerank,
+    Rerank(Box<RerankProfile>),
     /// Anything else, such as a list of models: not replayed.
     Other,
 }
@@ -49,6 +52,9 @@ const HOSTS: [(&str, &str); 26] = [
     ("localhost:11434", "ollama"),
 ];
 
+/// Vendors without models of language.
+const VENDORS: [&str; 2] = ["voyage", "jina"];
+
 /// Folders of recordings whose name is not the vendor's.
 const FOLDERS: [(&str, &str); 6] = [
     ("gemini", "google"),
@@ -78,17 +84,26 @@ fn dialect_named(path: &str) -> Option<&'static str> {
     })
 }
 
+/// The ends of paths that tell a dialect of embeddings.
+fn embedding_named(path: &str) -> Option<EmbedDialect> {
+    let ends = |end: &str| path.ends_with(end);
+    Some(match path {
+        _ if ends("/embeddings") => EmbedDialect::OpenAi,
+        _ if ends("/api/embed") => EmbedDialect::Ollama,
+        _ if ends("/embed") => EmbedDialect::Cohere,
+        _ if ends(":batchEmbedContents") => EmbedDialect::Google,
+        _ => return None,
+    })
+}
+
 /// Tells what an exchange is. `file` is where it was found, below the folder that is replayed.
 pub(crate) fn call(exchange: &Exchange, file: &Path) -> Result<Call, String> {
     let path = exchange.path.as_str();
-    let is_embedding =
-        ["/embeddings", "/embed", ":batchEmbedContents", ":embedContent"].iter().any(|end| path.ends_with(end))
-            || (path.ends_with("/invoke") && path.contains("embed"));
-    if is_embedding {
-        return Ok(Call::Embedding);
+    if let Some(dialect) = embedding_named(path) {
+        return Ok(Call::Embedding(Box::new(embed_profile(vendor(exchange, file), dialect)?)));
     }
     if path.ends_with("/rerank") {
-        return Ok(Call::Rerank);
+        return Ok(Call::Rerank(Box::new(rerank_profile(vendor(exchange, file)))));
     }
     if !exchange.method.eq_ignore_ascii_case("post") {
         return Ok(Call::Other);
@@ -104,6 +119,20 @@ pub(crate) fn call(exchange: &Exchange, file: &Path) -> Result<Call, String> {
     profile(vendor, dialect).map(|profile| Call::Model(Box::new(profile)))
 }
 
+/// Returns the vendor's row if it speaks the dialect, else the first that does.
+fn embed_profile(vendor: Option<&'static str>, dialect: EmbedDialect) -> Result<EmbedProfile, String> {
+    let rows = || EMBED_PROFILES.iter().filter(|row| row.dialect == dialect);
+    let compatible = || rows().find(|row| row.base_url.is_none());
+    let own = rows().find(|row| Some(row.name) == vendor).or_else(compatible).or_else(|| rows().next());
+    own.map(|row| **row).ok_or_else(|| "no profile speaks the dialect of these embeddings".to_owned())
+}
+
+/// Returns the vendor's row, else that of the form most follow.
+fn rerank_profile(vendor: Option<&'static str>) -> RerankProfile {
+    let own = RERANK_PROFILES.iter().find(|row| Some(row.name) == vendor);
+    **own.unwrap_or(&&rerank::LLAMA_CPP)
+}
+
 /// Returns the vendor's name: of the host, or else of the innermost folder that has a vendor's name.
 fn vendor(exchange: &Exchange, file: &Path) -> Option<&'static str> {
     if let Some(host) = &exchange.host {
@@ -113,7 +142,9 @@ fn vendor(exchange: &Exchange, file: &Path) -> Option<&'static str> {
     let folders: Vec<&str> = file.iter().filter_map(|part| part.to_str()).collect();
     folders.iter().rev().find_map(|folder| {
         let aliased = FOLDERS.iter().find(|(alias, _)| alias == folder).map(|(_, name)| *name);
-        aliased.or_else(|| PROFILES.iter().map(|profile| profile.name).find(|name| name == folder))
+        aliased.or_else(|| {
+            VENDORS.iter().copied().chain(PROFILES.iter().map(|profile| profile.name)).find(|name| name == folder)
+        })
     })
 }
 

@@ -3,7 +3,7 @@
 use beluga_core::{ProviderVariables, Ranking, RerankRequest, Result};
 
 use super::wire;
-use crate::llm::Ignored;
+use crate::llm::{Ignored, Implied};
 
 /// A vendor: where it is, how it is called, and what it takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct RerankFacts {
     pub name: &'static str,
     /// Leaves of an answer that say nothing.
     pub ignored: &'static [Ignored],
+    /// Values of a request that mean the same as their absence.
+    pub implied: &'static [Implied],
     /// Fields of a request that pass through, sorted.
     pub pass_through: &'static [&'static str],
 }
@@ -47,6 +49,7 @@ pub static RERANK_FACTS: RerankFacts = RerankFacts {
         Ignored { path: "results[].relevance_score", value: None, why: "compared as a score" },
         Ignored { path: "data[].relevance_score", value: None, why: "compared as a score" },
     ],
+    implied: &[],
     pass_through: &["max_tokens_per_doc", "priority", "rank_fields", "return_documents", "truncation"],
 };
 

@@ -95,8 +95,5 @@ pub(super) fn decode_request(profile: &RerankProfile, body: &[u8]) -> Result<Rer
     if top.is_some() {
         rest.shift_remove(profile.top_field);
     }
-    if profile.tells_documents && rest.get("return_documents") == Some(&Value::Bool(false)) {
-        rest.shift_remove("return_documents");
-    }
     Ok(RerankRequest { query, documents, top_n: top, model, extra: rest })
 }

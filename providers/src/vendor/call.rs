@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use beluga_core::{CallContext, Code, Error, ExposeSecret, Host, Result, SecretString};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 use crate::http::{HttpClient, HttpRequest, HttpResponse, retry_after};
@@ -92,13 +92,19 @@ impl Connection {
     }
 
     async fn refused(&self, response: HttpResponse) -> Error {
-        let status = response.status.as_u16();
-        let wait = retry_after(&response.headers, self.host.wall());
+        let (status, headers) = (response.status, response.headers.clone());
         // A refusal whose reason breaks off is one all the same.
         let body = response.collect(ERROR_MAX_BYTES).await.map(|(body, _)| body).unwrap_or_default();
         let secret = self.key.as_ref().map(|key| key.expose_secret().trim());
-        VendorError::parse(&body).into_error(status, wait, secret)
+        refusal(status, &headers, self.host.wall(), &body, secret)
     }
+}
+
+/// Makes the error of an answer whose status is no success. `wall` is the calendar time, for a `Retry-After` that is a
+/// date; `secret` never shows, even if the vendor repeats it.
+#[must_use]
+pub fn refusal(status: StatusCode, headers: &HeaderMap, wall: SystemTime, body: &[u8], secret: Option<&str>) -> Error {
+    VendorError::parse(body).into_error(status.as_u16(), retry_after(headers, wall), secret)
 }
 
 impl fmt::Debug for Connection {

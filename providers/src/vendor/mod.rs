@@ -7,7 +7,7 @@ mod address;
 mod call;
 mod headers;
 
-pub use call::VENDOR_ANSWER_MAX_BYTES;
+pub use call::{VENDOR_ANSWER_MAX_BYTES, refusal};
 
 pub(crate) use address::{below, parse, segment};
 pub(crate) use call::{Connection, Posted};

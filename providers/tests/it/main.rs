@@ -4,6 +4,7 @@
 mod clouds;
 mod connections;
 mod embedders;
+mod exchanges;
 mod factory;
 mod fixtures;
 mod google_token;
