@@ -1,4 +1,4 @@
-//! Cohere's embeddings (API reference, embed v2, read 2026-11-26). Answers of its first version are read too.
+//! Cohere's embeddings (API reference, embed v2, as known in 2026-11). Answers of its first version are read too.
 
 use std::fmt;
 

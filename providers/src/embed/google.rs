@@ -1,4 +1,4 @@
-//! Google's embeddings (Gemini API reference, models.batchEmbedContents, read 2026-11-26).
+//! Google's embeddings (Gemini API reference, models.batchEmbedContents, as known in 2026-11).
 
 use beluga_core::{CallNotes, EmbedRequest, Embeddings, Error, Extra, Result, Usage};
 use serde::Deserialize;
@@ -44,7 +44,7 @@ struct Batch {
 #[derive(Deserialize)]
 struct Single {
     content: Texts,
-    // JSON of protocol buffers takes either spelling (ProtoJSON, read 2026-11-26).
+    // JSON of protocol buffers takes either spelling (ProtoJSON, as known in 2026-11).
     #[serde(default, rename = "outputDimensionality", alias = "output_dimensionality")]
     dimensions: Option<Value>,
     #[serde(default, rename = "taskType", alias = "task_type")]

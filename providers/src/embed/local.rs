@@ -231,6 +231,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::cast_possible_truncation, reason = "a thousandth is a small number")]
     fn vectors_are_the_same_on_every_machine() {
         let vector = vector("panda", 8);
         let digits: Vec<i32> = vector.iter().map(|number| (number * 1000.0).round() as i32).collect();

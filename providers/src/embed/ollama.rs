@@ -1,4 +1,4 @@
-//! Ollama's embeddings (API documentation, generate embeddings, read 2026-11-26).
+//! Ollama's embeddings (API documentation, generate embeddings, as known in 2026-11).
 
 use beluga_core::{CallNotes, EmbedRequest, Embeddings, Extra, Result, Usage};
 use serde::Deserialize;

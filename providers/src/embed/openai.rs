@@ -1,4 +1,4 @@
-//! OpenAI's embeddings (API reference, create embeddings, read 2026-11-26), and those of everybody who follows it.
+//! OpenAI's embeddings (API reference, create embeddings, as known in 2026-11), and those of everybody who follows it.
 
 use beluga_core::{CallNotes, EmbedRequest, Embeddings, Error, Extra, Result, Usage};
 use serde::Deserialize;

@@ -30,7 +30,7 @@ const COMMON: EmbedProfile = EmbedProfile {
 /// Any server with OpenAI's `/embeddings`; the configuration names address and model.
 pub const OPENAI_COMPATIBLE: EmbedProfile = COMMON;
 
-/// OpenAI (API reference, create embeddings, read 2026-11-26): 2,048 texts and 300,000 tokens at once.
+/// OpenAI (API reference, create embeddings, as known in 2026-11): 2,048 texts and 300,000 tokens at once.
 pub const OPENAI: EmbedProfile = EmbedProfile {
     name: "openai",
     otel_name: "openai",
@@ -48,7 +48,7 @@ pub const OPENAI: EmbedProfile = EmbedProfile {
     ..COMMON
 };
 
-/// Google AI Studio (Gemini API reference, embeddings, read 2026-11-26): 100 texts at once. Only vectors of full length
+/// Google AI Studio (Gemini API reference, embeddings, as known in 2026-11): 100 texts at once. Only vectors of full length
 /// come at length one.
 pub const GOOGLE: EmbedProfile = EmbedProfile {
     name: "google",
@@ -76,7 +76,7 @@ pub const GOOGLE: EmbedProfile = EmbedProfile {
     ..COMMON
 };
 
-/// Ollama (API documentation, generate embeddings, read 2026-11-26): no bound on texts; ours, as a small machine answers.
+/// Ollama (API documentation, generate embeddings, as known in 2026-11): no bound on texts; ours, as a small machine answers.
 pub const OLLAMA: EmbedProfile = EmbedProfile {
     name: "ollama",
     otel_name: "ollama",
@@ -90,7 +90,7 @@ pub const OLLAMA: EmbedProfile = EmbedProfile {
     ..COMMON
 };
 
-/// Cohere (API reference, embed v2, read 2026-11-26): 96 texts at once; what a text is for must be told.
+/// Cohere (API reference, embed v2, as known in 2026-11): 96 texts at once; what a text is for must be told.
 pub const COHERE: EmbedProfile = EmbedProfile {
     name: "cohere",
     otel_name: "cohere",
@@ -112,7 +112,7 @@ pub const COHERE: EmbedProfile = EmbedProfile {
     ..COMMON
 };
 
-/// Voyage AI (API reference, text embeddings, read 2026-11-26): 1,000 texts at once, 120,000 tokens of the model with the
+/// Voyage AI (API reference, text embeddings, as known in 2026-11): 1,000 texts at once, 120,000 tokens of the model with the
 /// least.
 pub const VOYAGE: EmbedProfile = EmbedProfile {
     name: "voyage",
@@ -136,7 +136,7 @@ pub const VOYAGE: EmbedProfile = EmbedProfile {
     ..COMMON
 };
 
-/// Jina AI (embeddings API, read 2026-11-26): its documents name no bound on texts; ours.
+/// Jina AI (embeddings API, as known in 2026-11): no bound on texts is known here; ours.
 pub const JINA: EmbedProfile = EmbedProfile {
     name: "jina",
     otel_name: "jina",

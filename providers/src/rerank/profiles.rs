@@ -5,7 +5,7 @@ use beluga_core::ProviderVariables;
 use super::profile::RerankProfile;
 use crate::llm;
 
-/// Cohere (API reference, rerank v2, read 2026-11-26): 10,000 documents at most, 1,000 recommended.
+/// Cohere (API reference, rerank v2, as known in 2026-11): 10,000 documents at most, 1,000 recommended.
 pub const COHERE: RerankProfile = RerankProfile {
     name: "cohere",
     otel_name: "cohere",
@@ -18,7 +18,7 @@ pub const COHERE: RerankProfile = RerankProfile {
     tells_documents: false,
 };
 
-/// Jina AI (reranker API, read 2026-11-26): its documents name no bound; ours is Voyage's.
+/// Jina AI (reranker API, as known in 2026-11): no bound is known here; ours is Voyage's.
 pub const JINA: RerankProfile = RerankProfile {
     name: "jina",
     otel_name: "jina",
@@ -31,7 +31,7 @@ pub const JINA: RerankProfile = RerankProfile {
     ..COHERE
 };
 
-/// Voyage AI (API reference, rerankers, read 2026-11-26): 1,000 documents at most.
+/// Voyage AI (API reference, rerankers, as known in 2026-11): 1,000 documents at most.
 pub const VOYAGE: RerankProfile = RerankProfile {
     name: "voyage",
     otel_name: "voyageai",
@@ -44,7 +44,7 @@ pub const VOYAGE: RerankProfile = RerankProfile {
     ..COHERE
 };
 
-/// llama.cpp's server, started with `--reranking` (its documentation, read 2026-11-26). The model is the one it has loaded.
+/// llama.cpp's server, started with `--reranking` (its documentation, as known in 2026-11). The model is the one it has loaded.
 pub const LLAMA_CPP: RerankProfile = RerankProfile {
     name: "llama-cpp",
     otel_name: "llama-cpp",

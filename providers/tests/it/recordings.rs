@@ -92,3 +92,8 @@ fn recordings_of_mistral_replay() {
 fn recordings_of_ollama_replay() {
     check("ollama");
 }
+
+#[test]
+fn recordings_of_openrouter_replay() {
+    check("openrouter");
+}
