@@ -175,7 +175,16 @@ fn panics_unwind_in_every_profile() {
 
 #[test]
 fn every_actor_room_has_the_same_files() {
-    for room in ["agent", "model", "session", "tool", "memory/core", "memory/recall"] {
+    for room in [
+        "agent",
+        "model",
+        "session",
+        "tool",
+        "memory/core",
+        "memory/recall",
+        "retrieval/embedder",
+        "retrieval/reranker",
+    ] {
         for file in ["mod.rs", "message.rs", "actor.rs", "handle.rs"] {
             let path = root().join("actors/src").join(room).join(file);
             assert!(path.exists(), "{} is missing", path.display());

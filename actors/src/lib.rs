@@ -13,6 +13,7 @@ pub mod budget;
 pub mod context;
 pub mod memory;
 pub mod model;
+pub mod retrieval;
 pub mod session;
 pub mod testkit;
 pub mod tool;

@@ -111,7 +111,7 @@ impl ProviderSettings {
     }
 }
 
-fn check_url(check: &mut Check<'_>, keys: &[&str], text: &str) {
+pub(super) fn check_url(check: &mut Check<'_>, keys: &[&str], text: &str) {
     match url::Url::parse(text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() => {
             check.problem(keys, "must be an http or https address", None);

@@ -16,13 +16,14 @@ use super::load::{Settings, Sources, load};
 use super::nats::NatsSettings;
 use super::problem::ConfigError;
 use super::provider::ProviderSettings;
+use super::retrieval::RetrievalSettings;
 use super::router::RouterSettings;
 use super::service::{
     HttpSettings, JournalSettings, LimitSettings, MemorySettings, TenantSettings, TierSettings, WatchdogSettings,
 };
 use super::tool::ToolSettings;
 
-/// The most providers, routers, agents, tiers or prices one file may declare.
+/// The most providers, routers, embedders, rerankers, agents, tiers or prices one file may declare.
 const ENTRIES_MAX: usize = 1000;
 
 /// The most tenants one file may declare.
@@ -46,6 +47,12 @@ pub struct Config {
     /// Several providers as one model, by a name of one's own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub routers: BTreeMap<String, RouterSettings>,
+    /// Who turns texts into vectors, by a name of one's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub embedders: BTreeMap<String, RetrievalSettings>,
+    /// Who ranks what was found, by a name of one's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rerankers: BTreeMap<String, RetrievalSettings>,
     /// The built-in tools.
     pub tools: ToolSettings,
     /// Who speaks, by name.
@@ -146,6 +153,8 @@ impl Settings for Config {
         let counts = [
             ("providers", self.providers.len()),
             ("routers", self.routers.len()),
+            ("embedders", self.embedders.len()),
+            ("rerankers", self.rerankers.len()),
             ("agents", self.agents.len()),
             ("tiers", self.tiers.len()),
             ("prices", self.prices.len()),
@@ -160,6 +169,12 @@ impl Settings for Config {
         }
         for (name, router) in &self.routers {
             router.check(name, self, check);
+        }
+        for (name, embedder) in &self.embedders {
+            embedder.check_embedder(name, check);
+        }
+        for (name, reranker) in &self.rerankers {
+            reranker.check_reranker(name, check);
         }
         for (name, agent) in &self.agents {
             agent.check(name, self, check);

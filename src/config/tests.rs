@@ -74,6 +74,40 @@ fn a_router_is_a_model_of_known_providers() {
 }
 
 #[test]
+fn embedders_and_rerankers_have_names_and_wrong_fields_are_told_by_path() {
+    let toml = "[embedders.words]\nkind = \"local\"\n[embedders.main]\nkind = \"voyage\"\napi_key_env = \"MY_KEY\"\n\
+                timeout = \"5s\"\noptions = { dimensions = 512 }\nlimits = { rpm = 300 }\n\
+                [rerankers.best]\nkind = \"cohere\"\n";
+    let config = read_with(toml, &[("MY_KEY", "k"), ("COHERE_API_KEY", "k")]).unwrap();
+    let main = &config.embedders["main"];
+    assert_eq!(
+        (main.timeout, main.limits.rpm, &main.options["dimensions"]),
+        (Period::from_secs(5), Some(300), &json!(512))
+    );
+    assert_eq!((config.embedders["words"].kind.as_str(), config.rerankers["best"].kind.as_str()), ("local", "cohere"));
+    let (paths, text) = refused(
+        "[embedders.a]\nkind = \"voyag\"\n[embedders.b]\nkind = \"jina\"\n[embedders.c]\nkind = \"openai-compatible\"\n\
+         [embedders.d]\nkind = \"local\"\nbase_url = \"ftp://x\"\ntimeout = \"0s\"\n\
+         [rerankers.e]\nkind = \"openai\"\n[rerankers.f]\nkind = \"cohere\"\napi_key_env = \"NOT_SET\"\n",
+    );
+    for path in [
+        "embedders.a.kind",
+        "embedders.b",
+        "embedders.c.model",
+        "embedders.c.base_url",
+        "embedders.d.base_url",
+        "embedders.d.timeout",
+        "rerankers.e.kind",
+        "rerankers.f.api_key_env",
+    ] {
+        assert!(paths.iter().any(|have| have == path), "{path} is missing in {text}");
+    }
+    assert!(text.contains("did you mean \"voyage\"") && text.contains("set JINA_API_KEY"), "{text}");
+    let (paths, _) = refused("[embedders.a]\nkind = \"local\"\nmodell = \"x\"\n");
+    assert_eq!(paths, ["embedders.a.modell"]);
+}
+
+#[test]
 fn budgets_and_prices_are_in_dollars_and_have_windows_where_they_may() {
     let config = read(
         "[budgets]\noutput_tokens = 500\nrun = { tokens = 20000, cost_usd = 0.25 }\n\

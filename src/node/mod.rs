@@ -18,6 +18,7 @@ mod nats;
 mod parts;
 mod registry;
 mod reload;
+mod retrievals;
 mod routers;
 mod start;
 mod stores;
@@ -28,4 +29,4 @@ pub use face::Listen;
 pub use nats::Connect;
 pub use start::Node;
 
-pub(crate) use registry::model_registry;
+pub(crate) use registry::{embedder_registry, model_registry, reranker_registry};

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::agents::{self, Memories};
 use super::budgets;
 use super::models::ModelSet;
+use super::retrievals::{Retired, RetrievalSet};
 use super::start::Node;
 use super::tools::ToolSet;
 use crate::config::{Config, Environment, Sources, SpendSettings, Watcher};
@@ -23,13 +24,14 @@ const EDITS_WAITING: usize = 8;
 pub(super) struct Applied {
     pub(super) agents: Agents,
     pub(super) models: ModelSet,
+    pub(super) retrievals: RetrievalSet,
     pub(super) tools: ToolSet,
     pub(super) memories: Memories,
     pub(super) config: Config,
 }
 
 impl Node {
-    /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is applied: providers, routers, tools, agents, budgets and prices change
+    /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is applied: providers, routers, embedders, rerankers, tools, agents, budgets and prices change
     /// for the next turn; `[journal]`, `[http]`, `[limits]` and `[watchdog]` change with the next start. A broken file changes nothing.
     ///
     /// # Errors
@@ -73,6 +75,7 @@ impl Applied {
             );
         }
         let built = self.models.build(&config, environment)?;
+        let searching = self.retrievals.build(&config, environment)?;
         let spends = |config: &Config| {
             let of = |budget: &Option<SpendSettings>| *budget;
             let tenants: Vec<_> =
@@ -84,23 +87,25 @@ impl Applied {
             self.models.budgets().configure(budgets::settings(&config)?).await?;
         }
         let retired = self.models.apply(&config, built).await?;
+        let unused = self.retrievals.apply(&config, searching).await?;
         let specs = agents::build(&self.agents, &config, &self.models, &self.memories).await?;
         agents::apply(&self.agents, specs).await?;
         self.tools.apply(&config.tools)?;
-        self.retire(retired);
+        self.retire(retired, unused);
         self.config = config;
         Ok(())
     }
 
-    /// Ends replaced models once no turn can use them any more.
-    fn retire(&self, models: Vec<ModelRef>) {
-        if models.is_empty() {
+    /// Ends replaced models, embedders and rerankers once no turn can use them any more.
+    fn retire(&self, models: Vec<ModelRef>, retrievals: Retired) {
+        if models.is_empty() && retrievals.is_empty() {
             return;
         }
         let longest_turn = self.config.limits.turn_timeout.get();
         drop(task::spawn("config.retire", async move {
             time::sleep(longest_turn).await;
             models.iter().for_each(ModelRef::stop);
+            retrievals.stop();
         }));
     }
 }

@@ -6,6 +6,7 @@ use beluga_actors::agent::Agents;
 use beluga_actors::budget::Budgets;
 use beluga_actors::memory::{CoreMemory, RecallMemory};
 use beluga_actors::model::Models;
+use beluga_actors::retrieval::{EmbedderRef, RerankerRef};
 use beluga_actors::session::{Settings, Stores};
 use beluga_actors::tool::ToolSettings as ActorSettings;
 use beluga_core::{Host, Result};
@@ -18,6 +19,7 @@ use super::metrics::NodeMetrics;
 use super::models::ModelSet;
 use super::parts::{ActorsPart, JournalPart, ProvidersPart, SYSTEM_GRACE};
 use super::reload::Applied;
+use super::retrievals::{RetrievalSet, Running};
 use super::stores;
 use super::tools::ToolSet;
 use crate::config::{Config, Environment, Watcher};
@@ -29,6 +31,7 @@ pub struct Node {
     pub(super) agents: Agents,
     pub(super) config: Config,
     pub(super) applied: Option<Applied>,
+    retrievals: Running,
     pub(super) watcher: Option<Watcher>,
     /// What is ended in reverse, and asked for its health.
     pub(super) parts: Arc<Lifecycles>,
@@ -61,6 +64,7 @@ impl Node {
                     agents,
                     system,
                     config,
+                    retrievals: applied.retrievals.running().clone(),
                     applied: Some(applied),
                     watcher: None,
                     parts,
@@ -84,6 +88,7 @@ impl Node {
         let host: Arc<dyn Host> = system.host();
         let budgets = Budgets::start(system, budgets::settings(config)?).await?;
         let models = Models::start(system).await?;
+        let mut retrievals = RetrievalSet::new(&models, Arc::clone(&host))?;
         let mut models = ModelSet::new(models, budgets.clone(), Arc::clone(&host), system.random().fork())?;
         let settings = Settings {
             idle_after: config.limits.session_idle.get(),
@@ -103,9 +108,11 @@ impl Node {
         }
         let built = models.build(config, environment)?;
         models.apply(config, built).await?;
+        let built = retrievals.build(config, environment)?;
+        retrievals.apply(config, built).await?;
         let specs = agents::build(&agents, config, &models, &memories).await?;
         agents::apply(&agents, specs).await?;
-        Ok(Applied { agents, models, tools, memories, config: config.clone() })
+        Ok(Applied { agents, models, retrievals, tools, memories, config: config.clone() })
     }
 
     /// Returns the configuration the node was started with.
@@ -118,6 +125,23 @@ impl Node {
     #[must_use]
     pub fn agents(&self) -> &Agents {
         &self.agents
+    }
+
+    /// Returns the embedder of `[embedders.NAME]`. Ask anew after the configuration was edited: a section that changed
+    /// has a new one.
+    ///
+    /// # Errors
+    /// `not_found` lists the names there are.
+    pub fn embedder(&self, name: &str) -> Result<EmbedderRef> {
+        self.retrievals.embedder(name)
+    }
+
+    /// Returns the reranker of `[rerankers.NAME]`, as [`embedder`](Self::embedder) does.
+    ///
+    /// # Errors
+    /// `not_found` lists the names there are.
+    pub fn reranker(&self, name: &str) -> Result<RerankerRef> {
+        self.retrievals.reranker(name)
     }
 
     /// Returns the system.

@@ -32,6 +32,23 @@ fn an_edit_is_applied_to_a_running_node_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn embedders_and_rerankers_run_beside_the_models_and_follow_an_edit() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    let configuration = vendor.configuration();
+    place.write("beluga.toml", format!("{configuration}[embedders.words]\nkind = \"local\"\n"));
+    let node = place.node_with(&[], &[("COHERE_API_KEY", "k")]);
+    let has = |name: &str| node.get("/api/v1/tree?root=providers").json().to_string().contains(name);
+    assert!(has("providers/embedder.words\"") && !has("reranker.best"));
+    let more =
+        "[embedders.words]\nkind = \"local\"\noptions = { dimensions = 64 }\n[rerankers.best]\nkind = \"cohere\"\n";
+    place.write("draft", format!("{configuration}{more}"));
+    std::fs::rename(place.path().join("draft"), place.path().join("beluga.toml")).unwrap();
+    wait_until(|| has("providers/reranker.best\"").then_some(())).expect("the new section runs");
+    assert!(has("providers/embedder.words.2\""), "what changed is built anew; the old one may still be asked");
+    node.stop();
+}
+
+#[test]
 fn a_turn_goes_on_with_the_model_it_began_with() {
     let (place, old, new) = (Place::new(), Vendor::start(), Vendor::start());
     place.write("beluga.toml", old.configuration());

@@ -23,6 +23,7 @@ mod middleware;
 mod output;
 mod pool;
 mod resilience;
+mod retrieval;
 mod spend;
 mod state;
 mod supervision;

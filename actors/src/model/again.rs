@@ -18,14 +18,14 @@ use super::message::{Generate, ModelProtocol};
 
 /// How often and after which waits a call is asked for again.
 #[derive(Debug)]
-pub(super) struct Again {
+pub(crate) struct Again {
     pub(super) retry: Option<RetryConfig>,
     pub(super) random: SystemRandom,
 }
 
 impl Again {
     /// Returns the wait before the next try, `None` to give up.
-    fn wait(&self, error: &Error, failed: u32, context: &CallContext) -> Option<Duration> {
+    pub(crate) fn wait(&self, error: &Error, failed: u32, context: &CallContext) -> Option<Duration> {
         // Whatever the model answered itself has had its tries.
         if !matches!(error.code(), Code::UnknownOutcome | Code::NotSent) {
             return None;

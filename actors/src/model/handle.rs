@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use beluga_core::{BoxStream, CallContext, ChatModel, Error, ModelChunk, ModelInfo, ModelRequest, Result, Role};
-use beluga_runtime::{Address, Pool, PoolKey, PoolSpec, Ref, Silent, Spec, System};
+use beluga_runtime::service::RetryConfig;
+use beluga_runtime::{Address, Pool, PoolKey, PoolSpec, Protocol, Ref, Silent, Spec, System};
 use parking_lot::Mutex;
 
 use super::actor::{ModelActor, ModelState, ModelTotals, ProvidersActor};
@@ -94,7 +95,7 @@ impl Models {
     ) -> Result<ModelRef> {
         let info = model.info();
         let (breaker, pool) = (policy.breaker, policy.pool);
-        let again = Arc::new(Again { retry: policy.retry.clone(), random: self.system.random().fork() });
+        let again = Arc::new(self.again(policy.retry.clone()));
         let state = Arc::new(ModelState::new(model, policy));
         let (name, weak) = (name.into(), Arc::downgrade(&state));
         let mut spec = Spec::new(name.as_str(), move || ModelActor::new(Arc::clone(&state))).kept();
@@ -120,6 +121,16 @@ impl Models {
         states.retain(|_, state| state.strong_count() > 0);
         states.insert(name, weak);
         Ok(ModelRef { info, actor, pool, again })
+    }
+
+    /// Starts another sort of provider's actor beside the models.
+    pub(crate) async fn spawn_beside<P: Protocol>(&self, spec: Spec<P>) -> Result<Ref<P>> {
+        self.system.spawn_under(&self.root, spec).await
+    }
+
+    /// Returns how a call is asked again when its actor died.
+    pub(crate) fn again(&self, retry: Option<RetryConfig>) -> Again {
+        Again { retry, random: self.system.random().fork() }
     }
 
     /// Returns what the calls of each model came to, sorted by name.

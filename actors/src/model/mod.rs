@@ -28,6 +28,7 @@ pub mod router;
 pub mod structured;
 
 pub use actor::ModelTotals;
+pub(crate) use again::Again;
 pub use fallback::FallbackModel;
 pub use handle::{ModelRef, Models};
 pub use hooks::{HookedModel, ModelHooks};

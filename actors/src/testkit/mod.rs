@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`ScriptedModel`] | a fixed list of answers, delays, errors and hangs |
 //! | [`FunctionModel`] | answers that depend on the request |
+//! | [`FunctionEmbedder`], [`FunctionReranker`] | vectors and scores made of a closure |
 //! | [`RecordedModel`] | a real model's answers, recorded once and replayed strictly |
 //! | [`CountingTool`] | how often, and with what, a tool was called |
 //! | [`FunctionTool`](crate::tool::typed::FunctionTool) | a tool made of a closure |
@@ -28,6 +29,7 @@ mod lawful;
 mod memory;
 mod planner;
 mod recorded;
+mod retrieval;
 mod scripted;
 mod stores;
 
@@ -39,5 +41,6 @@ pub use items::Items;
 pub use memory::FixedMemory;
 pub use planner::FunctionPlanner;
 pub use recorded::{RecordedCall, RecordedModel, Recording};
+pub use retrieval::{FunctionEmbedder, FunctionReranker};
 pub use scripted::ScriptedModel;
 pub use stores::{FaultyJournal, FaultyMessages, FaultyState};
