@@ -133,10 +133,18 @@ fn a_cancellation_that_is_durable_holds_after_the_crash() {
 
 #[test]
 fn a_turn_that_kills_every_process_ends_and_the_session_goes_on() {
-    let world = World::new(|ask, _: &Tools| Answer::pieces(ask.question().split(' ')));
+    // The first answer waits for the 200: a node that dies sooner has promised nothing.
+    let gate = Gate::default();
+    let held = gate.clone();
+    let world = World::new(move |ask, _: &Tools| {
+        let answer = Answer::pieces(ask.question().split(' '));
+        if ask.number == 1 { answer.hold(0, &held) } else { answer }
+    });
     let node = world.dying("before:2");
     let mut ledger = Ledger::default();
-    ledger.read(&mut stream(&node, "poison", "k").unwrap());
+    let mut reader = stream(&node, "poison", "k").unwrap();
+    gate.open();
+    ledger.read(&mut reader);
     died(node, "the first");
     // Each successor writes that it goes on, asks the model, and dies at the end of the turn.
     for successor in 1..=3 {
