@@ -52,6 +52,15 @@ impl Answer {
         self.data(&json!({"id": "a", "choices": [{"index": 0, "delta": {"content": text}}]}).to_string()).await
     }
 
+    /// Writes pieces of text as events of their own in one write.
+    pub(crate) async fn pieces(&mut self, texts: &[&str]) -> io::Result<()> {
+        let event = |text: &&str| {
+            let piece = json!({"id": "a", "choices": [{"index": 0, "delta": {"content": text}}]});
+            format!("data: {piece}\n\n")
+        };
+        self.0.write_all(texts.iter().map(event).collect::<String>().as_bytes()).await
+    }
+
     /// Asks for a tool and ends.
     pub(crate) async fn call(mut self, name: &str, arguments: &str) -> io::Result<()> {
         let call =
