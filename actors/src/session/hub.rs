@@ -190,7 +190,13 @@ impl State {
         if cursor < self.dropped {
             return Some(if cursor < self.recorded { Next::InJournal } else { Next::Lost });
         }
-        let position = self.ring.partition_point(|event| event.number <= cursor);
+        // Numbers only rise: not more events than numbers follow the cursor, and mostly as many.
+        let after = usize::try_from(self.last.saturating_sub(cursor)).unwrap_or(usize::MAX);
+        let guess = self.ring.len().saturating_sub(after);
+        let position = match self.ring.get(guess) {
+            Some(event) if event.number <= cursor => self.ring.partition_point(|event| event.number <= cursor),
+            _ => guess,
+        };
         if let Some(event) = self.ring.get(position) {
             return Some(Next::Event(Arc::clone(event)));
         }

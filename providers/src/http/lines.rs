@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use beluga_core::{Error, Result};
 
-use super::sse::{SSE_EVENT_MAX_BYTES, SseEvent};
+use super::sse::{SSE_EVENT_MAX_BYTES, SseEvent, text};
 
 /// Cuts a body into lines from pieces of any size; where the pieces are cut never matters.
 ///
@@ -80,7 +80,7 @@ fn deliver(line: &[u8], on_event: &mut impl FnMut(SseEvent<'_>) -> Result<()>) -
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(());
     }
-    on_event(SseEvent { event: Cow::Borrowed(""), data: String::from_utf8_lossy(line.trim_ascii()) })
+    on_event(SseEvent { event: Cow::Borrowed(""), data: text(line.trim_ascii()) })
 }
 
 #[cfg(test)]

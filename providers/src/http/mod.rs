@@ -18,4 +18,5 @@ pub use event_stream::{
 };
 pub use lines::LineDecoder;
 pub use retry_after::retry_after;
+pub(crate) use sse::text;
 pub use sse::{SSE_EVENT_MAX_BYTES, SseDecoder, SseEvent};

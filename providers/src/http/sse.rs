@@ -161,15 +161,19 @@ impl Fields {
     fn dispatch(&mut self, on_event: &mut impl FnMut(SseEvent<'_>) -> Result<()>) -> Result<()> {
         let mut result = Ok(());
         if self.has_data {
-            let event =
-                SseEvent { event: String::from_utf8_lossy(&self.event), data: String::from_utf8_lossy(&self.data) };
-            result = on_event(event);
+            result = on_event(SseEvent { event: text(&self.event), data: text(&self.data) });
         }
         self.event.clear();
         self.data.clear();
         self.has_data = false;
         result
     }
+}
+
+/// Returns bytes as text; broken UTF-8 becomes U+FFFD. Whole text is checked at once, which is several times faster than
+/// looking for what is broken in it.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn too_long() -> Error {

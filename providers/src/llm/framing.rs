@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::fault::VendorError;
-use crate::http::{EventStreamDecoder, EventStreamKind, EventStreamMessage, LineDecoder, SseDecoder, SseEvent};
+use crate::http::{EventStreamDecoder, EventStreamKind, EventStreamMessage, LineDecoder, SseDecoder, SseEvent, text};
 
 /// How a dialect cuts a streamed answer into events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +82,7 @@ impl Frames {
 /// Hands on a message as an event of its name; an exception is the vendor's error.
 fn hand_on(message: &EventStreamMessage<'_>, on_event: &mut impl FnMut(SseEvent<'_>) -> Result<()>) -> Result<()> {
     match message.kind() {
-        EventStreamKind::Event(name) => {
-            on_event(SseEvent { event: Cow::Borrowed(name), data: String::from_utf8_lossy(message.payload) })
-        }
+        EventStreamKind::Event(name) => on_event(SseEvent { event: Cow::Borrowed(name), data: text(message.payload) }),
         EventStreamKind::Exception(name) => Err(VendorError::named(name, message.payload).into_stream_error()),
         EventStreamKind::Error { code, message } => {
             Err(VendorError::named(code, message.as_bytes()).into_stream_error())

@@ -6,9 +6,10 @@
 //! the same in every event.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use beluga_core::Extra;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -55,6 +56,52 @@ macro_rules! wire {
     };
 }
 pub(super) use wire;
+
+/// A list that mostly has one element: the first needs no allocation.
+#[derive(Debug)]
+pub(super) struct Few<T> {
+    first: Option<T>,
+    others: Vec<T>,
+}
+
+impl<T> Few<T> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+impl<T> IntoIterator for Few<T> {
+    type Item = T;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<T>, std::vec::IntoIter<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.others)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Few<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut few = Few { first: list.next_element()?, others: Vec::new() };
+                if few.first.is_some() {
+                    while let Some(element) = list.next_element()? {
+                        few.others.push(element);
+                    }
+                }
+                Ok(few)
+            }
+        }
+        deserializer.deserialize_seq(List(PhantomData))
+    }
+}
 
 /// The fields of an object that its structure does not know, as they came. Nulls are left out.
 #[derive(Default)]

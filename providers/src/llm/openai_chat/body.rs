@@ -6,7 +6,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::super::json::Text;
-use super::super::wire::wire;
+use super::super::wire::{Few, wire};
 
 wire! {
     /// A chunk, or a whole answer.
@@ -15,7 +15,7 @@ wire! {
         model: Text<'a> = "model",
         object: Text<'a> = "object",
         created: &'a RawValue = "created",
-        choices: Vec<WireChoice<'a>> = "choices",
+        choices: Few<WireChoice<'a>> = "choices",
         usage: &'a RawValue = "usage",
         x_groq: &'a RawValue = "x_groq",
         error: &'a RawValue = "error",

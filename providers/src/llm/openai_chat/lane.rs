@@ -149,16 +149,16 @@ impl Lane {
     fn part(&mut self, raw: &RawValue, out: &mut VecDeque<ModelChunk>) {
         let mut value = raw_json(raw);
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match (kind.as_str(), value.get("text").and_then(Value::as_str)) {
-            ("text" | "output_text", Some(text)) => self.say(text, out),
-            ("refusal", _) => {
+        let text = value.get("text").and_then(Value::as_str);
+        let thoughts = if kind == "thinking" { thoughts(&value) } else { None };
+        match (kind.as_str(), text, thoughts) {
+            ("text" | "output_text", Some(text), _) => self.say(text, out),
+            ("refusal", _, _) => {
                 let text = value.get("refusal").and_then(Value::as_str).unwrap_or_default().to_owned();
                 out.push_back(ModelChunk::Refusal { text });
             }
-            ("thinking", _) if thoughts(&value).is_some() => {
-                for text in thoughts(&value).into_iter().flatten().filter(|text| !text.is_empty()) {
-                    self.think(text, out);
-                }
+            (_, _, Some(thoughts)) => {
+                thoughts.into_iter().filter(|text| !text.is_empty()).for_each(|text| self.think(text, out));
             }
             _ => {
                 self.end_thinking(out);
