@@ -39,7 +39,7 @@ use crate::model::Models;
 /// let embedder = retrievals.embedder("lengths", Arc::new(lengths), CallPolicy::default()).await?;
 /// let vector = embedder.embed_one("panda", EmbedKind::Query, CallContext::new()).await?;
 /// assert_eq!((vector, embedder.totals().answered), (vec![5.0], 1));
-/// # Ok::<(), beluga_core::Error>(())
+/// system.shutdown_gracefully().await
 /// # }).unwrap();
 /// ```
 #[derive(Debug, Clone)]

@@ -58,7 +58,7 @@ const INLINE_MAX_BYTES: usize = 16 * 1024;
 /// # let host = Arc::new(Still(std::time::Instant::now()));
 ///
 /// let embedder = LocalEmbedder::new(host);
-/// let embed = |text| futures_util::future::FutureExt::now_or_never(embedder.embed_one(text, EmbedKind::Query, CallContext::new()));
+/// let embed = |text: &str| futures_util::future::FutureExt::now_or_never(embedder.embed_one(text, EmbedKind::Query, CallContext::new()));
 /// let alike = |one: &str, other: &str| -> f32 {
 ///     let (one, other) = (embed(one).unwrap().unwrap(), embed(other).unwrap().unwrap());
 ///     one.iter().zip(&other).map(|(one, other)| one * other).sum()
