@@ -1,4 +1,4 @@
-//! Whole calls of Cohere, Mistral and Ollama against servers on this machine.
+//! Whole calls of Cohere, Mistral, Ollama and OpenAI's Responses against servers on this machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ struct Vendor {
     error: &'static str,
 }
 
-const VENDORS: [Vendor; 3] = [
+const VENDORS: [Vendor; 4] = [
     Vendor {
         kind: "cohere",
         path: "/v2/chat",
@@ -74,6 +74,28 @@ const VENDORS: [Vendor; 3] = [
         half: "{\"model\":\"m1\",\"message\":{\"role\":\"assistant\",\"content\":\"Hel\"},\"done\":false}\n",
         error: "{\"error\":\"broken\"}\n",
     },
+    Vendor {
+        kind: "openai-responses",
+        path: "/v1/responses",
+        content_type: &[("content-type", EVENTS)],
+        good: concat!(
+            "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r1\",\"model\":\"m1\",\"status\":\"in_progress\",\"output\":[]}}\n\n",
+            "data: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"id\":\"i1\",\"type\":\"message\",\"role\":\"assistant\",\"status\":\"in_progress\",\"content\":[]}}\n\n",
+            "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"i1\",\"output_index\":0,\"content_index\":0,\"delta\":\"Hel\"}\n\n",
+            "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"i1\",\"output_index\":0,\"content_index\":0,\"delta\":\"lo\"}\n\n",
+            "data: {\"type\":\"response.output_item.done\",\"output_index\":0,\"item\":{\"id\":\"i1\",\"type\":\"message\",\"role\":\"assistant\",\"status\":\"completed\",\"content\":[{\"type\":\"output_text\",\"text\":\"Hello\",\"annotations\":[]}]}}\n\n",
+            "data: {\"type\":\"response.output_item.added\",\"output_index\":1,\"item\":{\"id\":\"i2\",\"type\":\"function_call\",\"status\":\"in_progress\",\"call_id\":\"t1\",\"name\":\"clock\",\"arguments\":\"\"}}\n\n",
+            "data: {\"type\":\"response.function_call_arguments.delta\",\"item_id\":\"i2\",\"output_index\":1,\"delta\":\"{}\"}\n\n",
+            "data: {\"type\":\"response.output_item.done\",\"output_index\":1,\"item\":{\"id\":\"i2\",\"type\":\"function_call\",\"status\":\"completed\",\"call_id\":\"t1\",\"name\":\"clock\",\"arguments\":\"{}\"}}\n\n",
+            "data: {\"type\":\"response.completed\",\"response\":{\"id\":\"r1\",\"model\":\"m1\",\"status\":\"completed\",\"output\":[{\"id\":\"i1\",\"type\":\"message\",\"role\":\"assistant\",\"status\":\"completed\",\"content\":[{\"type\":\"output_text\",\"text\":\"Hello\",\"annotations\":[]}]},{\"id\":\"i2\",\"type\":\"function_call\",\"status\":\"completed\",\"call_id\":\"t1\",\"name\":\"clock\",\"arguments\":\"{}\"}],\"usage\":{\"input_tokens\":3,\"output_tokens\":2,\"total_tokens\":5}}}\n\n",
+        ),
+        half: concat!(
+            "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r1\",\"model\":\"m1\",\"status\":\"in_progress\",\"output\":[]}}\n\n",
+            "data: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"id\":\"i1\",\"type\":\"message\",\"role\":\"assistant\",\"status\":\"in_progress\",\"content\":[]}}\n\n",
+            "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"i1\",\"output_index\":0,\"content_index\":0,\"delta\":\"Hel\"}\n\n",
+        ),
+        error: "data: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"broken\",\"param\":null}\n\n",
+    },
 ];
 
 #[tokio::test]
@@ -107,7 +129,7 @@ async fn the_call_goes_to_the_vendors_path_with_the_key() {
         model(vendor.kind, address).generate(hello(), context()).await.unwrap_err();
         let seen = seen.lock();
         let (path, headers) = &seen[0];
-        // Mistral's address has the version in it.
+        // Mistral's address and OpenAI's have the version in them.
         assert_eq!(path, vendor.path.trim_start_matches("/v1"), "{}", vendor.kind);
         assert_eq!(headers["authorization"], "Bearer key-of-the-test");
     }

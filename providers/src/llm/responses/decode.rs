@@ -402,6 +402,9 @@ impl Decode for ResponseDecoder {
     fn whole(&mut self, body: &[u8], out: &mut VecDeque<ModelChunk>) -> Result<()> {
         let text = std::str::from_utf8(body).map_err(|_| fault::nonsense("the body is not UTF-8"))?;
         let response: WireResponse<'_> = serde_json::from_str(text).map_err(|error| fault::garbage(&error))?;
+        if response.output.is_none() && response.error.is_none() {
+            return Err(fault::nonsense("a response without an output"));
+        }
         self.finish(&response, out)
     }
 
