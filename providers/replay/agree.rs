@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Outcome};
 use super::clouds;
 use super::documents::Documents;
-use super::natives;
 use super::request::difference;
+use super::{natives, responses};
 
 /// Checks that an answer is the same in its other form.
 ///
@@ -37,10 +37,8 @@ pub(crate) fn check(
         ("bedrock-converse", Documents::Stream(events)) => {
             (clouds::converse_whole(events)?.to_string(), "application/json")
         }
-        ("openai-responses", Documents::Stream(events)) => {
-            (natives::response_whole(events)?.to_string(), "application/json")
-        }
-        ("openai-responses", Documents::Whole(whole)) => (natives::response_stream(whole)?, "text/event-stream"),
+        ("openai-responses", Documents::Stream(events)) => (responses::whole(events)?.to_string(), "application/json"),
+        ("openai-responses", Documents::Whole(whole)) => (responses::stream(whole)?, "text/event-stream"),
         ("cohere", Documents::Stream(events)) => (natives::cohere_whole(events)?.to_string(), "application/json"),
         ("cohere", Documents::Whole(whole)) => (natives::cohere_stream(whole)?, "text/event-stream"),
         ("ollama", Documents::Stream(events)) => (natives::ollama_whole(events)?.to_string(), "application/json"),

@@ -26,6 +26,7 @@ pub(crate) struct Exchange {
 /// Reads the exchanges of a file; `None` if it is no recording.
 pub(crate) fn read(text: &str) -> Option<Vec<Exchange>> {
     let mut found = Vec::new();
+    let text = &with_marks_kept(text);
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let document: Value = serde::Deserialize::deserialize(document).ok()?;
         if let Some(interactions) = document.get("interactions") {
@@ -35,6 +36,24 @@ pub(crate) fn read(text: &str) -> Option<Vec<Exchange>> {
         }
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// How YAML marks bytes written in base64.
+const MARKS: [&str; 2] = ["!!binary", "!<tag:yaml.org,2002:binary>"];
+
+/// Rewrites the standard mark of bytes, which the parser takes and forgets, as one of an application's own, which it hands
+/// on: where it stands before the value of a body.
+fn with_marks_kept(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let value = line.trim_start().strip_prefix("string: ").or_else(|| line.trim_start().strip_prefix("body: "));
+        let rest = value.and_then(|value| MARKS.iter().find_map(|mark| value.strip_prefix(mark)));
+        match value.zip(rest) {
+            Some((value, rest)) => kept.extend([&line[..line.len() - value.len()], "!binary", rest]),
+            None => kept.push_str(line),
+        }
+    }
+    kept
 }
 
 /// Reads one of this project's own answers: a status line, headers, an empty line, the body.
@@ -127,11 +146,12 @@ fn body(message: &Value) -> Vec<u8> {
         return json.map(|json| json.to_string().into_bytes()).unwrap_or_default();
     }
     let Some(body) = message.get("body") else { return Vec::new() };
-    let body = body.get("string").or_else(|| body.get("base64_string")).unwrap_or(body);
+    if let Some(encoded) = body.get("base64_string") {
+        return base64(&text(encoded)).unwrap_or_default();
+    }
+    let body = body.get("string").unwrap_or(body);
     match body {
-        Value::Tagged(tagged) if tagged.tag == "binary" || tagged.tag == "tag:yaml.org,2002:binary" => {
-            base64(&text(&tagged.value)).unwrap_or_default()
-        }
+        Value::Tagged(tagged) if tagged.tag == "binary" => base64(&text(&tagged.value)).unwrap_or_default(),
         body => text(body).into_owned().into_bytes(),
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod natives;
 pub(crate) mod ranking;
 pub(crate) mod report;
 pub(crate) mod request;
+pub(crate) mod responses;
 pub(crate) mod vendor;
 
 use std::fs;

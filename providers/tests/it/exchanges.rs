@@ -96,3 +96,23 @@ fn every_exchange_replays_without_loss() {
     assert!(report.differences.is_empty(), "{:?}", report.differences);
     assert!(report.skipped.is_empty() && report.vectors > 15 && report.ranked > 10);
 }
+
+#[test]
+fn a_body_of_bytes_is_read_whichever_way_a_recorder_marked_it() {
+    // "aMOp/w==" is h, é and a byte that is no text.
+    let bytes = [b'h', 0xC3, 0xA9, 0xFF];
+    let bodies = [
+        "\n      string: !!binary |\n        aMOp\n        /w==",
+        "\n      string: !<tag:yaml.org,2002:binary> \"aMOp/w==\"",
+        " !!binary |\n      aMOp/w==",
+        "\n      base64_string: aMOp/w==",
+    ];
+    for body in bodies {
+        let text = format!(
+            "interactions:\n- request: {{method: POST, uri: 'https://api.openai.com/v1/embeddings', body: '{{}}'}}\n  \
+             response:\n    status: {{code: 200}}\n    body:{body}\n"
+        );
+        let exchanges = exchange::read(&text).unwrap_or_else(|| panic!("no recording: {text}"));
+        assert_eq!(exchanges[0].body, bytes, "{text}");
+    }
+}
