@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod embed;
+pub mod facts;
 pub mod http;
 pub mod llm;
 pub mod memory;

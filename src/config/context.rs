@@ -1,12 +1,11 @@
 //! `[agents.X.context]`: how a long conversation is fitted to the model.
 
-use beluga_providers::tokenizer::{TOKENIZERS, tokenizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::agent::wrong_provider;
 use super::check::Check;
-use super::hint;
+use super::facts::check_tokenizer;
 use super::settings::Config;
 
 /// The least budget of a prompt, in tokens: below it hardly a question fits beside the system prompt.
@@ -22,9 +21,11 @@ pub struct ContextSettings {
     /// What is done with what does not fit.
     #[serde(default)]
     pub strategy: ContextStrategy,
-    /// The most tokens of a prompt: system prompt, tools and conversation. The answer comes on top of it.
+    /// The most tokens of a prompt: system prompt, tools and conversation. The answer comes on top of it. What the models
+    /// of the agent are known to read where absent.
     #[schemars(range(min = 256))]
-    pub tokens: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
     /// The most turns that are kept; for "sliding" alone; 16 where absent.
     #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,7 +33,8 @@ pub struct ContextSettings {
     /// The provider or router that summarises; for "summarise" and "adaptive"; the agent's own where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What counts the tokens: "estimate", "cl100k_base", "o200k_base"; the estimate where absent.
+    /// What counts the tokens: "estimate", "cl100k_base", "o200k_base". Where absent, what the models of the agent are known to
+    /// count by if it is compiled in, else the estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
 }
@@ -65,7 +67,7 @@ impl ContextStrategy {
 impl ContextSettings {
     pub(super) fn check(&self, name: &str, config: &Config, check: &mut Check<'_>) {
         let at = |field| ["agents", name, "context", field];
-        if self.tokens < CONTEXT_TOKENS_MIN {
+        if self.tokens.is_some_and(|tokens| tokens < CONTEXT_TOKENS_MIN) {
             check.problem(&at("tokens"), format!("is below {CONTEXT_TOKENS_MIN}"), None);
         }
         match self.turns {
@@ -82,9 +84,6 @@ impl ContextSettings {
                 check.problem(&at("model"), message, hint);
             }
         }
-        if let Some(Err(error)) = self.tokenizer.as_deref().map(tokenizer) {
-            let hint = self.tokenizer.as_deref().and_then(|name| hint::unknown(name, &TOKENIZERS));
-            check.problem(&at("tokenizer"), error.message().to_owned(), hint);
-        }
+        check_tokenizer(self.tokenizer.as_deref(), &at("tokenizer"), check);
     }
 }

@@ -10,6 +10,7 @@ use super::agent::{AgentSettings, MemoryTier};
 use super::budget::{BudgetSettings, PriceSettings};
 use super::check::Check;
 use super::environment::Environment;
+use super::facts::FactsSettings;
 use super::fallback::{self, DEFAULT_PROVIDER};
 use super::hint;
 use super::load::{Settings, Sources, load};
@@ -23,7 +24,7 @@ use super::service::{
 };
 use super::tool::ToolSettings;
 
-/// The most providers, routers, embedders, rerankers, agents, tiers or prices one file may declare.
+/// The most providers, routers, embedders, rerankers, agents, tiers, prices or models one file may declare.
 const ENTRIES_MAX: usize = 1000;
 
 /// The most tenants one file may declare.
@@ -72,6 +73,9 @@ pub struct Config {
     /// What models cost, by family: a model id without its date.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<String, PriceSettings>,
+    /// What models read and write, by family: a model id without its date.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, FactsSettings>,
     /// Who looks for what hangs.
     pub watchdog: WatchdogSettings,
     /// What is known of tenants, by id. Others are served too, without a tier.
@@ -158,6 +162,7 @@ impl Settings for Config {
             ("agents", self.agents.len()),
             ("tiers", self.tiers.len()),
             ("prices", self.prices.len()),
+            ("models", self.models.len()),
         ];
         for (section, count) in counts {
             if count > ENTRIES_MAX {
@@ -175,6 +180,9 @@ impl Settings for Config {
         }
         for (name, reranker) in &self.rerankers {
             reranker.check_reranker(name, check);
+        }
+        for (family, facts) in &self.models {
+            facts.check(family, check);
         }
         for (name, agent) in &self.agents {
             agent.check(name, self, check);

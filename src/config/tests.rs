@@ -412,3 +412,45 @@ fn a_pool_has_at_most_as_many_workers_as_the_kernel_allows() {
     assert!(read(&of(beluga_runtime::WORKERS_MAX)).is_ok());
     assert_eq!(refused(&of(beluga_runtime::WORKERS_MAX + 1)).0, ["tools.clock.pool.workers"]);
 }
+
+#[test]
+fn a_context_is_checked_field_by_field() {
+    let provider = "[providers.a]\nkind = \"offline\"\n";
+    let context = |fields: &str| format!("{provider}[agents.x]\nmodel = \"a\"\n[agents.x.context]\n{fields}\n");
+    let config = read(&context("strategy = \"adaptive\"\nmodel = \"a\"")).unwrap();
+    let settings = config.agents["x"].context.as_ref().unwrap();
+    assert_eq!((settings.strategy, settings.tokens, settings.turns), (ContextStrategy::Adaptive, None, None));
+    for (fields, field, words) in [
+        ("tokens = 255", "tokens", "256"),
+        ("turns = 4", "turns", "\"sliding\" alone"),
+        ("strategy = \"sliding\"\nturns = 0", "turns", ""),
+        ("model = \"a\"", "model", "\"summarise\" and \"adaptive\" alone"),
+        ("strategy = \"summarise\"\nmodel = \"b\"", "model", "b"),
+        ("tokenizer = \"o200k_bas\"", "tokenizer", "did you mean \"o200k_base\""),
+        ("strategy = \"forget\"", "strategy", "forget"),
+    ] {
+        let (paths, text) = refused(&context(fields));
+        assert_eq!(paths, [format!("agents.x.context.{field}")], "{text}");
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn what_models_read_and_write_is_told_by_family() {
+    let config =
+        read("[models.\"large-2\"]\nprovider = \"acme\"\ncontext_tokens = 8000\noutput_tokens = 800\n").unwrap();
+    let facts = &config.models["large-2"];
+    assert_eq!(
+        (facts.provider.as_deref(), facts.context_tokens, facts.output_tokens),
+        (Some("acme"), 8_000, Some(800))
+    );
+    let (paths, text) = refused("[models.a]\ncontext_tokens = 255\n");
+    assert_eq!(paths, ["models.a.context_tokens"], "{text}");
+    let (paths, text) = refused(
+        "[models.b]\ncontext_tokens = 1000\noutput_tokens = 1001\n\
+         [models.c]\ncontext_tokens = 1000\ntokenizer = \"words\"\n",
+    );
+    for path in ["models.b.output_tokens", "models.c.tokenizer"] {
+        assert!(paths.iter().any(|have| have == path), "{path} is missing in {text}");
+    }
+}

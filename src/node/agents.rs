@@ -3,18 +3,13 @@
 use std::sync::Arc;
 
 use beluga_actors::agent::{Agent, AgentSpec, Agents, Persona};
-use beluga_actors::context::{Adaptive, ContextWindow, Semantic, Sliding, Summarise, Truncate, WordOverlap};
 use beluga_actors::memory::{CoreMemory, RecallMemory};
 use beluga_actors::model::{FallbackModel, ModelRef};
 use beluga_core::{AgentName, ChatModel, Result};
-use beluga_providers::tokenizer::tokenizer;
 
-use super::budgets;
 use super::models::ModelSet;
-use crate::config::{AgentSettings, Config, ContextSettings, ContextStrategy, MemoryTier, SLIDING_TURNS_DEFAULT};
-
-/// From how many times its budget on the adaptive strategy has a conversation summarised.
-const SUMMARISE_FROM_FILL: f64 = 2.0;
+use super::{budgets, context};
+use crate::config::{AgentSettings, Config, MemoryTier};
 
 /// The tiers of memory of a node.
 #[derive(Debug, Clone)]
@@ -109,34 +104,11 @@ async fn spec(
     if let Some(budget) = &settings.budget {
         builder = builder.budget(budgets::limits(budget));
     }
-    if let Some(context) = &settings.context {
-        let own = settings.model.as_deref().unwrap_or_default();
-        builder = builder.context(window(context, own, models)?);
+    if let Some(of_agent) = &settings.context {
+        builder = builder.context(context::window(name, settings, of_agent, config, models)?);
     }
     if let Some(rounds) = settings.max_iterations {
         builder = builder.max_iterations(rounds);
     }
     builder.build(agents).await
-}
-
-/// Makes the window of `[agents.X.context]`; what has to be summarised goes to `own` unless another model is named.
-fn window(settings: &ContextSettings, own: &str, models: &ModelSet) -> Result<ContextWindow> {
-    let summarise = || models.get(settings.model.as_deref().unwrap_or(own)).map(Summarise::new);
-    let tokens = settings.tokens;
-    let window = match settings.strategy {
-        ContextStrategy::Truncate => ContextWindow::new(Truncate, tokens),
-        ContextStrategy::Sliding => {
-            let turns = settings.turns.unwrap_or(SLIDING_TURNS_DEFAULT);
-            ContextWindow::new(Sliding::new(turns as usize), tokens)
-        }
-        ContextStrategy::Summarise => ContextWindow::new(summarise()?, tokens),
-        ContextStrategy::Semantic => ContextWindow::new(Semantic::new(WordOverlap), tokens),
-        ContextStrategy::Adaptive => {
-            ContextWindow::new(Adaptive::new().from(SUMMARISE_FROM_FILL, summarise()?), tokens)
-        }
-    };
-    Ok(match &settings.tokenizer {
-        Some(name) => window.with_tokenizer(tokenizer(name)?),
-        None => window,
-    })
 }

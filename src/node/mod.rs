@@ -8,8 +8,10 @@
 
 mod agents;
 mod budgets;
+mod context;
 mod data_dir;
 mod face;
+mod facts;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod metrics;

@@ -10,8 +10,11 @@ use beluga_runtime::service::{RateLimitConfig, RetryConfig, TimeoutConfig};
 use beluga_runtime::{Backoff, BreakerConfig, SystemRandom};
 
 use super::registry::model_registry;
-use super::{budgets, routers};
-use crate::config::{Config, Environment, PoolSettings, PriceSettings, ProviderSettings, RouterSettings, TierSettings};
+use super::routers::Tables;
+use super::{budgets, facts, routers};
+use crate::config::{
+    Config, Environment, FactsSettings, PoolSettings, PriceSettings, ProviderSettings, RouterSettings, TierSettings,
+};
 
 /// The models of a node, by the names of their providers.
 #[derive(Debug)]
@@ -35,7 +38,8 @@ struct Running {
 #[derive(Debug, Clone)]
 struct RunningRouter {
     settings: RouterSettings,
-    prices: BTreeMap<String, PriceSettings>,
+    /// Prices and facts of the configuration.
+    known: (BTreeMap<String, PriceSettings>, BTreeMap<String, FactsSettings>),
     /// The actors it asks, by name; one that was replaced makes a new router.
     asks: Vec<String>,
     model: ModelRef,
@@ -107,20 +111,21 @@ impl ModelSet {
 
     /// Starts the routers that are new, have changed, or ask a model that was replaced.
     async fn apply_routers(&mut self, config: &Config, retired: &mut Vec<ModelRef>) -> Result<()> {
+        let known = (config.prices.clone(), config.models.clone());
+        let tables = Tables { prices: budgets::prices(config), facts: facts::table(config) };
         for (name, settings) in &config.routers {
             let names = settings.routes.iter().map(|route| self.get(route.provider()));
             let asks = names.map(|model| Ok(model?.name().to_owned())).collect::<Result<Vec<_>>>()?;
             let same = |running: &RunningRouter| {
-                running.settings == *settings && running.asks == asks && running.prices == config.prices
+                running.settings == *settings && running.asks == asks && running.known == known
             };
             if self.routers.get(name).is_some_and(same) {
                 continue;
             }
-            let prices = budgets::prices(config);
-            let router = routers::build(settings, config, &prices, &self.random, |name| self.get(name))?;
+            let router = routers::build(settings, config, &tables, &self.random, |name| self.get(name))?;
             let actor = self.actor_name(name, self.routers.contains_key(name));
             let model = self.models.spawn(actor, Arc::new(router), ModelPolicy::router()).await?;
-            let running = RunningRouter { settings: settings.clone(), prices: config.prices.clone(), asks, model };
+            let running = RunningRouter { settings: settings.clone(), known: known.clone(), asks, model };
             retired.extend(self.routers.insert(name.clone(), running).map(|old| old.model));
         }
         let gone: Vec<String> =

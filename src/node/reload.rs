@@ -31,8 +31,10 @@ pub(super) struct Applied {
 }
 
 impl Node {
-    /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is applied: providers, routers, embedders, rerankers, tools, agents, budgets and prices change
-    /// for the next turn; `[journal]`, `[http]`, `[limits]` and `[watchdog]` change with the next start. A broken file changes nothing.
+    /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is
+    /// applied: providers, routers, embedders, rerankers, tools, agents, budgets, prices and facts of models change for the
+    /// next turn; `[journal]`, `[http]`, `[limits]` and `[watchdog]` change with the next start. A broken file changes
+    /// nothing.
     ///
     /// # Errors
     /// `config` when the file cannot be watched.

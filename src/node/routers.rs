@@ -8,10 +8,16 @@ use beluga_actors::model::router::{
     self as choice, Abilities, Cheapest, Failover, Learned, LearnedSettings, LeastCapable, LowestLatency, RoundRobin,
     Route, Router,
 };
-use beluga_core::{ChatModel, PriceTable, Result};
+use beluga_core::{ChatModel, FactsTable, PriceTable, Result};
 use beluga_runtime::SystemRandom;
 
 use crate::config::{CacheSettings, Config, RouteSettings, RouterSettings, RouterStrategy};
+
+/// What is known of the models of a configuration.
+pub(super) struct Tables {
+    pub(super) prices: PriceTable,
+    pub(super) facts: FactsTable,
+}
 
 /// Builds a router of running models. `find` returns the model of a provider.
 ///
@@ -20,7 +26,7 @@ use crate::config::{CacheSettings, Config, RouteSettings, RouterSettings, Router
 pub(super) fn build(
     settings: &RouterSettings,
     config: &Config,
-    prices: &PriceTable,
+    tables: &Tables,
     random: &SystemRandom,
     find: impl Fn(&str) -> Result<ModelRef>,
 ) -> Result<Router> {
@@ -29,12 +35,18 @@ pub(super) fn build(
         let model = find(route.provider())?;
         let info = model.info();
         let mut built = Route::new(route.provider(), model);
+        // The other strategies try what may be too small: what is known of a deployment can be wrong.
+        if settings.strategy == RouterStrategy::Capability {
+            let facts = tables.facts.find(&info.provider, &info.model);
+            built.abilities.context_tokens = facts.map(|facts| facts.context_tokens);
+        }
         if let RouteSettings::Full(target) = route {
             let tools = target.tools.or(built.abilities.tools);
-            let (vision, json, context_tokens) = (target.vision, target.json, target.context_tokens);
+            let context_tokens = target.context_tokens.or(built.abilities.context_tokens);
+            let (vision, json) = (target.vision, target.json);
             built = built.with_abilities(Abilities { tools, vision, json, context_tokens });
         }
-        if let Some(row) = prices.find(&info.provider, &info.model) {
+        if let Some(row) = tables.prices.find(&info.provider, &info.model) {
             built = built.with_price(row.price);
         }
         routes.push(built);

@@ -49,6 +49,28 @@ fn embedders_and_rerankers_run_beside_the_models_and_follow_an_edit() {
 }
 
 #[test]
+fn a_long_conversation_is_fitted_to_what_the_model_reads() {
+    let (place, vendor) = (Place::new(), Vendor::start());
+    let context = |fields: &str| format!("{}[agents.assistant.context]\n{fields}", vendor.configuration());
+    let config = place.write("beluga.toml", context(""));
+    let outcome = place.run(&["node", "--http", "127.0.0.1:0"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+    for words in ["agents.assistant.context.tokens", "\"played\"", "[models.\"played\"]"] {
+        assert!(outcome.stderr.contains(words), "{words} is missing in {}", outcome.stderr);
+    }
+    // The budget is the window without its last quarter: 300 of 400 tokens.
+    std::fs::write(config, context("[models.played]\ncontext_tokens = 400\n")).unwrap();
+    let node = place.node(&[]);
+    let ask = |input: &str| node.invoke(&json!({"input": input, "session": "s"})).json()["result"].clone();
+    let words = "word ".repeat(60);
+    let counts: Vec<u64> = (0..6).map(|_| ask(&format!("count {words}")).as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!((counts[0], counts[1]), (1, 3), "at first everything is shown: {counts:?}");
+    assert_eq!(counts[4], counts[5], "then as much as fits: {counts:?}");
+    assert!((3..11).contains(&counts[5]), "{counts:?}");
+    node.stop();
+}
+
+#[test]
 fn a_turn_goes_on_with_the_model_it_began_with() {
     let (place, old, new) = (Place::new(), Vendor::start(), Vendor::start());
     place.write("beluga.toml", old.configuration());

@@ -1,7 +1,8 @@
 //! A vendor of models in this process, OpenAI-compatible: what it answers stands in the question.
 //!
 //! The last user message decides: `say X` answers X; `slow N` N words, one every 100 ms; `flood N` N pieces of 1 KiB at
-//! once, `stall N` too and waits before the end; `hang` nothing, until the client hangs up; `refuse CODE` that status.
+//! once, `stall N` too and waits before the end; `hang` nothing, until the client hangs up; `refuse CODE` that status;
+//! `count` how many messages it was sent.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -71,8 +72,9 @@ impl Vendor {
 
 fn serve(stream: &TcpStream, seen: &Seen) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    while let Some(question) = read_question(&mut reader) {
+    while let Some((question, messages)) = read_question(&mut reader) {
         seen.requests.fetch_add(1, Ordering::SeqCst);
+        let question = if question.starts_with("count") { format!("say {messages}") } else { question };
         if answer(stream, &mut reader, &question, seen).is_err() {
             seen.hung_up.fetch_add(1, Ordering::SeqCst);
             return;
@@ -80,8 +82,8 @@ fn serve(stream: &TcpStream, seen: &Seen) {
     }
 }
 
-/// Reads a request and returns its last user message.
-fn read_question(reader: &mut BufReader<TcpStream>) -> Option<String> {
+/// Reads a request and returns its last user message and how many messages it has.
+fn read_question(reader: &mut BufReader<TcpStream>) -> Option<(String, usize)> {
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -100,10 +102,11 @@ fn read_question(reader: &mut BufReader<TcpStream>) -> Option<String> {
     let body: Value = serde_json::from_slice(&body).ok()?;
     let messages = body["messages"].as_array()?;
     let last = messages.iter().rev().find(|message| message["role"] == "user")?;
-    match &last["content"] {
-        Value::String(text) => Some(text.clone()),
-        parts => Some(parts[0]["text"].as_str()?.to_owned()),
-    }
+    let question = match &last["content"] {
+        Value::String(text) => text.clone(),
+        parts => parts[0]["text"].as_str()?.to_owned(),
+    };
+    Some((question, messages.len()))
 }
 
 fn answer(

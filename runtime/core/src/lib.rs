@@ -24,6 +24,8 @@ mod context;
 mod embedder;
 mod error;
 mod event;
+mod facts;
+mod family;
 mod host;
 mod id;
 mod item;
@@ -57,6 +59,7 @@ pub use embedder::{
 };
 pub use error::{Code, Error, ErrorRecord, PARTIAL, Problem, Result, Retry};
 pub use event::{Event, HandoffMode, Meta, Numbered};
+pub use facts::{FactsRow, FactsTable, ModelFacts};
 pub use host::Host;
 pub use id::{
     AgentName, CallId, ID_MAX_BYTES, MessageId, ProviderName, REQUEST_ID_MAX_BYTES, RequestId, SessionId, TenantId,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::family::{self, OfFamily};
 use crate::usage::Usage;
 
 /// How many tokens a price is for.
@@ -74,6 +75,16 @@ pub struct PriceRow {
     pub read: String,
 }
 
+impl OfFamily for PriceRow {
+    fn provider(&self) -> Option<&str> {
+        self.provider.as_deref()
+    }
+
+    fn family(&self) -> &str {
+        &self.family
+    }
+}
+
 /// Prices by provider and family. A model no row names has an unknown price, which is not zero.
 ///
 /// A row stands for a model id that is its family, or its family and a date: `gpt-x-2026-01-31`, `claude-x-20260131`,
@@ -109,9 +120,7 @@ impl PriceTable {
     /// Returns the row for a model of a provider; `None` if its price is unknown.
     #[must_use]
     pub fn find(&self, provider: &str, model: &str) -> Option<&PriceRow> {
-        let of_provider = |row: &&PriceRow| row.provider.as_deref().is_none_or(|name| name == provider);
-        let named = self.rows.iter().filter(of_provider).find(|row| is_of_family(model, &row.family));
-        named.or_else(|| self.rows.iter().filter(of_provider).find(|row| row.family == ANY))
+        family::find(&self.rows, provider, model)
     }
 
     /// Returns the rows, those that count first.
@@ -119,21 +128,6 @@ impl PriceTable {
     pub fn rows(&self) -> &[PriceRow] {
         &self.rows
     }
-}
-
-/// The family of every model.
-const ANY: &str = "*";
-
-/// The fewest digits of a date or a version: `-001` is one, the `-5` of a newer model is none.
-const VERSION_DIGITS_MIN: usize = 3;
-
-/// Returns whether a model id is a family, or a dated member of it.
-fn is_of_family(model: &str, family: &str) -> bool {
-    let Some(rest) = model.strip_prefix(family) else { return false };
-    let Some(version) = rest.strip_prefix(['-', '@', ':']) else { return rest.is_empty() };
-    let digits = version.bytes().filter(u8::is_ascii_digit).count();
-    let is_date = version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && digits >= VERSION_DIGITS_MIN;
-    version == "latest" || is_date
 }
 
 #[cfg(test)]
@@ -159,24 +153,6 @@ mod tests {
         assert_eq!(PRICE.cost_micro_usd(&usage), (100 * 3_000_000 + 600 * 300_000 + 300 * 3_750_000) / 1_000_000);
         assert!(PRICE.most_micro_usd(1_000, 0) >= PRICE.cost_micro_usd(&usage));
         assert_eq!(PRICE.most_micro_usd(1_000, 10), 3_750 + 150);
-    }
-
-    #[test]
-    fn a_family_is_not_its_smaller_sister() {
-        for (model, is_member) in [
-            ("gpt-5", true),
-            ("gpt-5-2025-08-07", true),
-            ("gpt-5-latest", true),
-            ("gpt-5-mini", false),
-            ("gpt-5.4", false),
-            ("gpt-50", false),
-            ("gpt-5-", false),
-            ("gpt-5-1", false),
-            ("gpt-5-001", true),
-            ("gpt", false),
-        ] {
-            assert_eq!(is_of_family(model, "gpt-5"), is_member, "{model}");
-        }
     }
 
     #[test]
