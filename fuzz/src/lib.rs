@@ -1,5 +1,7 @@
 //! What the fuzz targets do with their bytes. Each function takes any bytes at all; it panics where a law is broken.
 
+pub mod models;
+
 use std::collections::BTreeMap;
 
 use beluga_runtime::time;
