@@ -18,6 +18,7 @@ mod breaker;
 mod call;
 mod cell;
 mod clock;
+pub mod cluster;
 mod control;
 mod cx;
 mod dead_letter;

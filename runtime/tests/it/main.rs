@@ -3,6 +3,7 @@
 
 mod cancel;
 mod census;
+mod cluster;
 mod combined;
 mod control;
 mod family;
