@@ -145,7 +145,7 @@ impl fmt::Debug for Straight {
 impl Straight {
     fn write(&self, call: &WireCall) -> (MessageId, Vec<u8>) {
         let id = wire::message_id(self.system.random());
-        let origin = Origin { node: "n1".into(), epoch: 1, actor: call.sender, sequence: 1 };
+        let origin = Origin { node: "n1".into(), epoch: 1, actor: call.sender, sequence: 1, oldest: 1 };
         (id, frame::encode(&Frame::Call(Box::new(call.to_frame(id, origin, time::now())))).unwrap())
     }
 }

@@ -222,7 +222,9 @@ impl Post {
         match late {
             Post::Waiting(mut delivery) => {
                 let poll = Pin::new(&mut *delivery).poll(cx);
-                *self = Post::Waiting(delivery);
+                if poll.is_pending() {
+                    *self = Post::Waiting(delivery);
+                }
                 poll
             }
             Post::Refused(error) => Poll::Ready(Err(error)),
@@ -235,7 +237,7 @@ impl Post {
     pub(crate) fn deliver(&mut self, route: &Route, envelope: Envelope, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut delivery = Box::new(Delivery::new(route.clone(), envelope));
         let poll = Pin::new(&mut *delivery).poll(cx);
-        *self = Post::Waiting(delivery);
+        *self = if poll.is_pending() { Post::Waiting(delivery) } else { Post::Sent };
         poll
     }
 

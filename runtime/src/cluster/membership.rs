@@ -205,6 +205,11 @@ impl Membership {
         self.is_draining = true;
     }
 
+    /// Lets the view be read at the next tick: somebody knows a newer one.
+    pub fn look(&mut self) {
+        self.read_at = None;
+    }
+
     /// Returns whether this node may serve what it has: all others consent, and its record is fresh.
     #[must_use]
     pub fn has_consent(&self, now: Instant) -> bool {

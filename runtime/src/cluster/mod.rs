@@ -27,15 +27,42 @@
 //! *Pauses.* A node stopped between a look at its lease and its effect can still be late. Each owner of a shard has a
 //! [fencing token](View::fence), higher than all before; whatever keeps state refuses lower ones.
 //!
+//! # Calls
+//!
+//! [`Cluster`] drives all this over a [`Link`] and a [`KvCas`] and carries calls: [`Cluster::key`] is a reference to a key
+//! wherever it is, [`Cluster::serve`] lets keys be called, [`Cluster::leave`] hands them over.
+//!
+//! - **Order.** The calls of one sender to one target reach its mailbox in the order in which they were made, while shards move and
+//!   frames are lost.
+//! - **Effect.** A call is taken at most once. An ask whose node died with it is `unknown_outcome`; with an idempotency key it is
+//!   sent again, and the key is what keeps its effect single.
+//! - **Moves.** A call waits while its shard moves or has nobody, as long as its deadline lets it; a tell without one for
+//!   [`TELL_KEPT`].
+//! - **Answers** go out only while the token holds under which the call was taken. If the shard went to another node meanwhile,
+//!   the caller hears `unknown_outcome`.
+//! - **Streams** have credit of the reader's window. They are not taken up by the next owner: `unknown_outcome`, and the reader
+//!   asks again from where it is.
+//!
+//! Every call of a key goes through this, those of the owner's own node too: they wait, keep order and are answered under a
+//! token like any other.
+//!
 //! # Limits
 //!
-//! [`MEMBERS_MAX`] members. A member that only some hear is taken out and has to come back in a new life. When most members die
+//! [`CALLS_OUT_MAX`] calls on their way and [`CALLS_IN_MAX`] served at once per node, [`SENDERS_MAX`] senders whose order is known,
+//! [`LINE_MAX`] calls of one sender before a full mailbox; what is more is `overloaded`. Messages, answers and items of
+//! at most [`INLINE_MAX_BYTES`](crate::wire::frame::INLINE_MAX_BYTES). [`MEMBERS_MAX`] members. A member that only some hear is taken out and has to come back in a new life. When most members die
 //! at once the rest waits for [`Timing::revoke`]. Without the store nobody joins, leaves or is taken out; those who hear each other
 //! serve on until their records are stale.
 
+#[allow(clippy::module_inception, reason = "the noun is the room's own")]
+mod cluster;
+mod driver;
 mod heartbeat;
+mod inbound;
+mod link;
 mod membership;
 mod node;
+mod outbound;
 mod peer;
 mod record;
 mod shard;
@@ -43,9 +70,13 @@ mod store;
 mod timing;
 mod view;
 
+pub use cluster::{Cluster, ClusterSettings, Leaving};
 pub use heartbeat::{HEARTBEAT_MAX_BYTES, Heartbeat};
+pub use inbound::{CALLS_IN_MAX, LINE_MAX, SENDERS_MAX};
+pub use link::{Inbox, Link};
 pub use membership::{Action, Membership, Standing};
 pub use node::NodeId;
+pub use outbound::{CALLS_OUT_MAX, RESEND_AFTER, TELL_KEPT};
 pub use record::RecordRead;
 pub use shard::{SHARDS, Shard, shard_of};
 pub use store::{Entry, KvCas, Swap, VIEW_KEY};

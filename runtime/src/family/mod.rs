@@ -35,6 +35,7 @@ use crate::protocol::Protocol;
 use crate::reference::Ref;
 use crate::spec::Spec;
 use crate::system::System;
+use crate::time;
 
 use key::Key;
 use place::Hold;
@@ -45,6 +46,9 @@ use table::Table;
 pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 /// The default of [`FamilyOptions::max_active`].
 pub const MAX_ACTIVE: usize = 10_000;
+
+/// Between two looks whether keys have left memory.
+const CLEAR_LOOK: Duration = Duration::from_millis(5);
 
 /// A reference to a key: an ordinary [`Ref`] that activates on demand.
 ///
@@ -194,6 +198,19 @@ impl<P: Protocol> Family<P> {
     pub fn passivate(&self, key: &str) {
         if let Some(slot) = self.table.places().active(key) {
             slot.mailbox.signal(Signal::Passivate);
+        }
+    }
+
+    /// Asks the actors of some keys to leave memory, each as soon as it is idle, and waits until they have. Those that come
+    /// meanwhile leave too. Dropped before, those that were asked leave all the same.
+    pub async fn clear(&self, is_meant: impl Fn(&str) -> bool) {
+        loop {
+            let there: Vec<_> = self.active().into_iter().filter(|key| is_meant(key)).collect();
+            if there.is_empty() {
+                return;
+            }
+            there.iter().for_each(|key| self.passivate(key));
+            time::sleep(CLEAR_LOOK).await;
         }
     }
 

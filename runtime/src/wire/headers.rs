@@ -52,6 +52,8 @@ pub const DEADLINE_MS: &str = "Beluga-Deadline-Ms";
 pub const FROM: &str = "Beluga-From";
 /// The sender's number of the call; the number of an item.
 pub const SEQ: &str = "Beluga-Seq";
+/// The lowest number of the sender that may still be on its way; that of the call where absent.
+pub const OLDEST: &str = "Beluga-Oldest";
 /// The message id of the caller's context.
 pub const CORR: &str = "Beluga-Corr";
 /// The newest token of the target the sender knows of.
@@ -104,7 +106,7 @@ pub type Header = (&'static str, String);
 ///     context: CallContext::new(),
 ///     sender: 0,
 /// };
-/// let origin = Origin { node: "n1".into(), epoch: 4, actor: 0, sequence: 9 };
+/// let origin = Origin { node: "n1".into(), epoch: 4, actor: 0, sequence: 9, oldest: 9 };
 /// # let now = beluga_runtime::time::now();
 /// let frame = call.to_frame(MessageId(7), origin, now);
 /// let pairs = headers::of_call(&frame);
@@ -116,7 +118,7 @@ pub type Header = (&'static str, String);
 /// ```
 #[must_use]
 pub fn of_call(call: &Call) -> Vec<Header> {
-    let Origin { node, epoch, actor, sequence } = &call.origin;
+    let Origin { node, epoch, actor, sequence, oldest } = &call.origin;
     let mut headers = vec![
         (ID, id_text(call.id)),
         (NATS_MSG_ID, id_text(call.id)),
@@ -126,6 +128,9 @@ pub fn of_call(call: &Call) -> Vec<Header> {
         (SEQ, sequence.to_string()),
         (TENANT, escape(&call.caller.tenant)),
     ];
+    if oldest != sequence {
+        headers.push((OLDEST, oldest.to_string()));
+    }
     match call.manner {
         Manner::Tell => headers.push((MANNER, "tell".to_owned())),
         Manner::Ask => headers.push((MANNER, "ask".to_owned())),
@@ -241,12 +246,19 @@ impl<'h> Headers<'h> {
 
     fn origin(&self) -> Result<Origin> {
         let sequence = self.number(SEQ)?.unwrap_or(0);
+        let oldest = self.number(OLDEST)?.unwrap_or(sequence);
         let Some(from) = self.get(FROM) else {
-            return Ok(Origin { node: Arc::from(""), epoch: 0, actor: 0, sequence });
+            return Ok(Origin { node: Arc::from(""), epoch: 0, actor: 0, sequence, oldest });
         };
         let mut parts = from.rsplitn(3, '.');
         let read = |actor: Option<&str>, epoch: Option<&str>, node: Option<&str>| {
-            Some(Origin { node: unescape(node?)?.into(), epoch: number(epoch?)?, actor: number(actor?)?, sequence })
+            Some(Origin {
+                node: unescape(node?)?.into(),
+                epoch: number(epoch?)?,
+                actor: number(actor?)?,
+                sequence,
+                oldest,
+            })
         };
         read(parts.next(), parts.next(), parts.next()).ok_or_else(|| malformed(FROM))
     }

@@ -56,6 +56,9 @@ pub struct Origin {
     pub actor: u64,
     /// Rises by one with each call of this sender to this target; 0 if the order does not matter.
     pub sequence: u64,
+    /// The lowest sequence whose call nobody is known to have yet, so that a receiver that knows nothing of the sender can
+    /// tell which call is the next one.
+    pub oldest: u64,
 }
 
 /// A fencing token: generation of the bucket, then revision of the key.

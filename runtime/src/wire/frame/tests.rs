@@ -82,12 +82,9 @@ fn caller() -> impl Strategy<Value = Caller> {
 }
 
 pub(crate) fn call() -> impl Strategy<Value = Call> {
-    let origin = (text(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(node, epoch, actor, sequence)| Origin {
-        node,
-        epoch,
-        actor,
-        sequence,
-    });
+    let origin = (text(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+    let origin =
+        origin.prop_map(|(node, epoch, actor, sequence, oldest)| Origin { node, epoch, actor, sequence, oldest });
     let trace =
         option::of((any::<u128>(), any::<u64>(), any::<u8>()).prop_map(|(trace_id, span_id, flags)| TraceContext {
             trace_id,
@@ -211,7 +208,7 @@ proptest! {
 fn full_call() -> Call {
     Call {
         id: MessageId(0x0192_0000_0000_7000_8000_0000_0000_0001),
-        origin: Origin { node: "n1".into(), epoch: 300, actor: 5, sequence: 7 },
+        origin: Origin { node: "n1".into(), epoch: 300, actor: 5, sequence: 7, oldest: 6 },
         target: Target::Key { tenant: "acme".into(), kind: "counter".into(), key: "a".into() },
         manner: Manner::Stream { credit: 32 },
         message: "counter.add".into(),
@@ -255,7 +252,7 @@ fn the_bytes_of_frames_never_change() {
     let golden = [
         (
             Frame::Call(Box::new(full_call())),
-            "0100fe01000000000000800070000000009201026e31fb2c0105070004\
+            "0100fe01000000000000800070000000009201026e31fb2c010507060004\
              61636d6507636f756e7465720161022\
              00b636f756e7465722e616464020100010301fb3075010109020\
              1fbbc0afbef0d01\

@@ -196,7 +196,7 @@ impl Node {
     fn begin(&self, call: &WireCall) -> MessageId {
         let id = wire::message_id(self.system.random());
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let origin = Origin { node: self.name.into(), epoch: 1, actor: call.sender, sequence };
+        let origin = Origin { node: self.name.into(), epoch: 1, actor: call.sender, sequence, oldest: sequence };
         self.say(&Frame::Call(Box::new(call.to_frame(id, origin, time::now()))));
         id
     }
