@@ -10,7 +10,9 @@
     reason = "a test fails by panicking, and these run on real time beside real processes"
 )]
 
+mod accounts;
 mod calls;
+mod cluster;
 mod discovery;
 mod kit;
 mod outside;

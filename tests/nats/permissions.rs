@@ -11,7 +11,7 @@ use crate::kit::{self, Node, call, patiently};
 use crate::server::Server;
 
 /// The sample, on the test's own port.
-fn sample() -> String {
+pub fn sample() -> String {
     let text = include_str!("../../examples/nats/server.conf");
     text.lines().filter(|line| !line.starts_with("listen:")).collect::<Vec<_>>().join("\n")
 }

@@ -178,6 +178,16 @@ impl Inbound {
         next
     }
 
+    /// Takes back that a call, and all of its line behind it, was taken; which those are, in order.
+    fn turn_back(&self, key: &LineKey, call: &frame::Call) -> Vec<MessageId> {
+        let table = &mut *self.table.lock();
+        let Some(line) = table.lines.get_mut(key) else { return vec![call.id] };
+        line.is_delivering = false;
+        line.next = call.origin.sequence;
+        line.kept.retain(|kept| kept.sequence < call.origin.sequence);
+        std::iter::once(call.id).chain(line.queue.drain(..).map(|queued| queued.id)).collect()
+    }
+
     /// The caller of a call left.
     pub(super) fn cancel(&self, id: MessageId) {
         if let Some(run) = self.table.lock().runs.get(&id) {
@@ -339,22 +349,13 @@ async fn deliver_line(inner: Arc<Inner>, key: LineKey, mut delivery: Delivery) {
         delivery.accepted(&inner, &key, accepted);
         let Some(call) = inner.inbound.next(&key) else { return };
         // The shard may have gone while the call waited.
-        match inner.leave(&call.target) {
-            Some(leave) => delivery = Delivery::new(&inner, &call, leave),
-            None => {
-                let from = NodeId { name: Arc::clone(&call.origin.node), epoch: call.origin.epoch };
-                let error = Error::not_sent("the shard moved before the message reached its mailbox");
-                delivery = Delivery {
-                    id: call.id,
-                    from,
-                    manner: call.manner,
-                    leave: Leave { shard: None },
-                    stops: Stops::new(),
-                    credit: Arc::new(Semaphore::new(0)),
-                    accepting: Box::pin(std::future::ready(Err(error))),
-                };
+        let Some(leave) = inner.leave(&call.target) else {
+            for id in inner.inbound.turn_back(&key, &call) {
+                inner.say(&key.0, Frame::Moved(Moved { of: id, owner: None, fence: None }));
             }
-        }
+            return;
+        };
+        delivery = Delivery::new(&inner, &call, leave);
     }
 }
 

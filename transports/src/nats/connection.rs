@@ -78,6 +78,12 @@ impl Connection {
         &self.client
     }
 
+    /// Returns whether no server answers at the moment.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.watch.is_lost.load(Ordering::Relaxed)
+    }
+
     /// Returns the largest payload the server takes, in bytes.
     #[must_use]
     pub fn payload_max(&self) -> usize {
@@ -90,7 +96,7 @@ impl Connection {
         if let Some(refusal) = self.watch.refusals.lock().iter().find(|refusal| is_subscription(refusal)) {
             return Health::unhealthy(format!("the server refused: {refusal}"));
         }
-        if self.watch.is_lost.load(Ordering::Relaxed) {
+        if self.is_lost() {
             return Health::degraded("no nats server answers; the node connects again by itself");
         }
         if self.watch.is_leaving.load(Ordering::Relaxed) {

@@ -23,6 +23,9 @@
 //! **Limits**: [`FaceSettings`] and the constants of this room. What is more than [`FaceSettings::requests_max`] at the
 //! same time is refused with `overloaded`; nothing waits in the client's own buffers.
 //!
+//! **Clusters**: [`NatsLink`] and [`NatsStore`] are what a [`Cluster`](beluga_runtime::cluster::Cluster) needs. Nodes speak to each
+//! other below [`INTERNAL_ROOT`], and agree in a bucket of JetStream.
+//!
 //! Not here: which node has a session. Sessions of the SQLite journal live on one node, so one node serves a tenant.
 
 mod call;
@@ -32,8 +35,10 @@ mod counts;
 mod discovery;
 mod face;
 pub mod header;
+mod link;
 mod listener;
 mod settings;
+mod store;
 pub mod stream;
 mod subject;
 
@@ -41,6 +46,8 @@ pub use connection::Connection;
 pub use contract::asyncapi;
 pub use discovery::SERVICE;
 pub use face::{Face, FaceSettings};
+pub use link::{INTERNAL_ROOT, NatsLink};
 pub use listener::Listener;
 pub use settings::{ConnectSettings, Credentials, SERVERS_MAX, TlsSettings};
+pub use store::NatsStore;
 pub use subject::{ROOT, Subject, USER_MAX_BYTES, Verb};
