@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use crate::Outcome::{Kept, Skipped};
-use crate::{Store, every};
+use crate::{Store, every_journal};
 
 fn stream(tenant: &str, kind: &str, id: &str) -> StreamKey {
     StreamKey { tenant: TenantId::parse(tenant).unwrap(), kind: kind.into(), id: id.into() }
@@ -37,7 +37,7 @@ async fn code(append: impl Future<Output = beluga_core::Result<u64>>) -> Code {
 
 #[tokio::test]
 async fn append_needs_the_expected_version() {
-    every("append_needs_the_expected_version", async |store| {
+    every_journal("append_needs_the_expected_version", async |store| {
         let journal = store.journal();
         assert_eq!(code(journal.append(group("s", 1, "x"))).await, Code::Conflict);
         assert_eq!(journal.append(group("s", 0, "one")).await.unwrap(), 1);
@@ -59,7 +59,7 @@ async fn append_needs_the_expected_version() {
 
 #[tokio::test]
 async fn a_lower_fence_cannot_write() {
-    every("a_lower_fence_cannot_write", async |store| {
+    every_journal("a_lower_fence_cannot_write", async |store| {
         let journal = store.journal();
         let fenced = |expected, fence| Append { fence, ..group("s", expected, "x") };
         journal.append(fenced(0, 5)).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_lower_fence_cannot_write() {
 
 #[tokio::test]
 async fn read_returns_what_was_appended() {
-    every("read_returns_what_was_appended", async |store| {
+    every_journal("read_returns_what_was_appended", async |store| {
         let journal = store.journal();
         let key = stream("acme", "session", "s");
         assert!(journal.read(key.clone(), 1, 10).await.unwrap().is_empty());
@@ -106,7 +106,7 @@ async fn read_returns_what_was_appended() {
 
 #[tokio::test]
 async fn open_lists_marked_streams() {
-    every("open_lists_marked_streams", async |store| {
+    every_journal("open_lists_marked_streams", async |store| {
         let journal = store.journal();
         let marked = async |id: &'static str, expected, mark| {
             journal.append(Append { mark, ..group(id, expected, "x") }).await.unwrap();
@@ -140,7 +140,7 @@ async fn open_lists_marked_streams() {
 
 #[tokio::test]
 async fn streams_do_not_touch_each_other() {
-    every("streams_do_not_touch_each_other", async |store| {
+    every_journal("streams_do_not_touch_each_other", async |store| {
         let journal = store.journal();
         let keys = [
             stream("acme", "session", "s"),
@@ -169,7 +169,7 @@ async fn streams_do_not_touch_each_other() {
 
 #[tokio::test]
 async fn acknowledged_survives() {
-    every("acknowledged_survives", async |store| {
+    every_journal("acknowledged_survives", async |store| {
         let journal = store.journal();
         for (sync, expected) in
             [SyncLevel::Disk, SyncLevel::Commit, SyncLevel::Disk, SyncLevel::Commit].into_iter().zip(0..)
@@ -178,7 +178,7 @@ async fn acknowledged_survives() {
             journal.append(append).await.unwrap();
         }
         drop(journal);
-        let store = match store.reopened() {
+        let store = match store.reopened().await {
             Ok(store) => store,
             Err(why) => return Skipped(why),
         };
@@ -198,7 +198,7 @@ async fn acknowledged_survives() {
 
 #[tokio::test]
 async fn dropped_append_is_atomic() {
-    every("dropped_append_is_atomic", async |store: Store| {
+    every_journal("dropped_append_is_atomic", async |store: Store| {
         let journal = store.journal();
         let key = stream("acme", "session", "s");
         let payload = "whole ".repeat(10_000);

@@ -162,7 +162,7 @@ async fn acknowledged_messages_survive() {
     every("acknowledged_messages_survive", async |store| {
         let entry = said("s", 1, Role::Tool, "forty-two");
         store.messages().append(ada(), vec![entry.clone()]).await.unwrap();
-        let store = match store.reopened() {
+        let store = match store.reopened().await {
             Ok(store) => store,
             Err(why) => return Skipped(why),
         };

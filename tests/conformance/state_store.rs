@@ -135,7 +135,7 @@ async fn acknowledged_values_survive() {
         state.set(global("gone"), json!(1)).await.unwrap();
         state.delete(global("gone")).await.unwrap();
         drop(state);
-        let store = match store.reopened() {
+        let store = match store.reopened().await {
             Ok(store) => store,
             Err(why) => return Skipped(why),
         };

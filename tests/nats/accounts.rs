@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use beluga::core::{BoxFuture, Error, Result, TenantId};
 use beluga::runtime::SystemRandom;
-use beluga::runtime::cluster::{Cluster, ClusterSettings, KvCas, Leaving, Swap};
+use beluga::runtime::cluster::{Cluster, ClusterSettings, KvCas, Leaving, Swap, Timing};
 use beluga::runtime::wire::frame::Fence;
 use beluga::runtime::{
     Activation, Activator, Actor, Address, Cx, Family, FamilyOptions, Handler, Message, Ref, Silent, Sink, Spec,
@@ -146,7 +146,7 @@ pub struct Member {
 
 impl Member {
     /// Starts a node; it joins as soon as it is heard.
-    pub async fn start(connect: &ConnectSettings, name: &str, weight: u32) -> Self {
+    pub async fn start(connect: &ConnectSettings, name: &str, timing: Timing) -> Self {
         let system = System::builder(name).build().unwrap();
         let random = SystemRandom::from_entropy();
         let connection = Connection::open(connect, &random).await.unwrap();
@@ -156,7 +156,7 @@ impl Member {
         let supervisor = system.spawn("accounts", || Root).await.unwrap().address().unwrap();
         let family: Family<AccountProtocol> = system.family("account", FamilyOptions::default());
         let accounts = Arc::new(Accounts { supervisor, books, cluster: Mutex::default() });
-        let settings = ClusterSettings { weight, grace: Duration::from_secs(2), ..ClusterSettings::new(name) };
+        let settings = ClusterSettings { timing, grace: Duration::from_secs(2), ..ClusterSettings::new(name) };
         let cluster = Cluster::start(&system, link, store, settings).unwrap();
         *accounts.cluster.lock() = Some(cluster.clone());
         let (keys, activator) = (family.clone(), Arc::clone(&accounts));

@@ -14,6 +14,7 @@ mod accounts;
 mod calls;
 mod cluster;
 mod discovery;
+mod journal;
 mod kit;
 mod outside;
 mod permissions;

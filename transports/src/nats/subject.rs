@@ -157,7 +157,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// Takes an escape back. `None` if it is none, is longer than `max` bytes, or stands for what needs none: one id, one token.
-fn unescape(token: &str, max: usize) -> Option<String> {
+pub(super) fn unescape(token: &str, max: usize) -> Option<String> {
     if is_plain(token) {
         return (token.len() <= max).then(|| token.to_owned());
     }
