@@ -10,6 +10,7 @@
 )]
 
 mod budget;
+mod cluster;
 mod context;
 mod conversation;
 mod crash;
@@ -20,6 +21,9 @@ mod hooks;
 mod kit;
 mod memory;
 mod middleware;
+#[path = "../../runtime/tests/it/cluster/net.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod net;
 mod output;
 mod pool;
 mod resilience;

@@ -259,7 +259,7 @@ impl Actor for SessionActor {
             Arc::clone(&self.shared.journal),
             Arc::clone(&self.shared.host),
             stream,
-            self.shared.fence,
+            self.shared.fence(&self.key)?,
             Arc::clone(&self.hub),
         )
         .await?;

@@ -2,21 +2,25 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::Duration;
 
 use beluga_core::{
     AgentName, BoxFuture, CallContext, CancelToken, Error, Exchange, Host, Journal, MemoryOwner, MessageStore, Result,
     SessionId, StateStore, StreamKey, TenantId, TurnId,
 };
-use beluga_runtime::{Activation, Activator, Family, FamilyOptions, Ref, Spec, System, task};
+use beluga_runtime::cluster::Leaving;
+use beluga_runtime::{Activation, Activator, Family, FamilyOptions, Ref, Spec, System, task, time};
 use parking_lot::Mutex;
 
 use super::actor::{SESSION, SessionActor};
 use super::conversation::{self, Conversation, Page, SessionRef};
+use super::followed::{FOLLOW_MAX, FOLLOW_WAIT, FollowedEvents, is_of_the_node};
 use super::handle::Invoke;
 use super::history::History;
+use super::homes::{Homes, Opened, failed};
 use super::hub::Hub;
+use super::local::LocalEvents;
 use super::log::{Log, wall_ms};
 use super::message::{Attach, CancelTurn, SessionProtocol, StartTurn, Started};
 use super::record::KeyMark;
@@ -91,7 +95,10 @@ pub(crate) struct Shared {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) state: Arc<dyn StateStore>,
-    pub(crate) fence: u64,
+    /// The fence of a node on its own.
+    fence: u64,
+    /// The cluster the sessions live in, if it is one.
+    homes: OnceLock<Homes>,
     pub(crate) settings: Settings,
     pub(crate) agents: AgentTable,
     pub(crate) tally: TurnTally,
@@ -110,6 +117,7 @@ impl Shared {
             journal: Arc::clone(&stores.journal),
             state: Arc::clone(&stores.state),
             fence,
+            homes: OnceLock::new(),
             settings,
             agents: AgentTable::default(),
             tally: TurnTally::default(),
@@ -164,7 +172,41 @@ impl Shared {
         });
     }
 
-    pub(crate) async fn start(self: &Arc<Self>, agent: &AgentName, invoke: Invoke) -> Result<EventStream> {
+    /// Starts a turn on whichever node has the session.
+    pub(crate) async fn start(self: &Arc<Self>, agent: &AgentName, mut invoke: Invoke) -> Result<EventStream> {
+        let Some(homes) = self.homes.get() else { return self.start_here(agent, invoke).await };
+        invoke.check_metadata()?;
+        let key = SessionKey { tenant: invoke.context.tenant().clone(), id: self.session_id(agent, &invoke)? };
+        // A start that is sent again must not start a second turn.
+        if invoke.idempotency_key.is_none() {
+            let drawn = [self.host.random(), self.host.random()].map(|drawn| drawn.to_string());
+            let hash = short_hash(&[&homes.node(), &drawn[0], &drawn[1]]);
+            invoke.idempotency_key = Some(format!("n-{hash}"));
+        }
+        invoke.session = Some(key.id.clone());
+        let (context, is_cancelled) = (invoke.context.clone(), invoke.cancel_on_drop);
+        let since = time::now();
+        loop {
+            let started = match homes.fence(&key) {
+                Some(_) => self.start_here(agent, invoke.clone()).await.map(opened),
+                None => homes.start(agent, key.id.clone(), invoke.clone()).await,
+            };
+            match started {
+                Ok((turn, after, events)) => {
+                    let events = FollowedEvents::new(self, key, turn, after, Some(Until::TurnEnd), context, events);
+                    return Ok(EventStream::followed(events.cancelled_on_drop(is_cancelled)));
+                }
+                Err(error) if is_of_the_node(&error) && time::now() - since < FOLLOW_MAX => {
+                    context.check(time::now())?;
+                    time::sleep(FOLLOW_WAIT).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Starts a turn on this node.
+    pub(crate) async fn start_here(self: &Arc<Self>, agent: &AgentName, invoke: Invoke) -> Result<EventStream> {
         invoke.check_metadata()?;
         let key = SessionKey { tenant: invoke.context.tenant().clone(), id: self.session_id(agent, &invoke)? };
         let mark = invoke.idempotency_key.as_ref().map(|text| KeyMark { key: text.clone(), digest: digest(&invoke) });
@@ -203,7 +245,108 @@ impl Shared {
         until: Until,
         reader: super::hub::Reader,
     ) -> EventStream {
-        EventStream::new(key.id.clone(), turn, after, until, reader, Arc::clone(&self.journal), stream_key(key))
+        let journal = Arc::clone(&self.journal);
+        LocalEvents::new(key.id.clone(), turn, after, until, reader, journal, stream_key(key)).into()
+    }
+
+    /// Lets a cluster say where sessions live.
+    pub(crate) fn move_in(&self, homes: Homes) -> Result<()> {
+        self.homes.set(homes).map_err(|_| Error::conflict("the sessions live in a cluster already"))
+    }
+
+    /// Returns the fence under which a session of this node writes.
+    ///
+    /// # Errors
+    /// `unavailable` if another node has it.
+    pub(crate) fn fence(&self, key: &SessionKey) -> Result<u64> {
+        let Some(homes) = self.homes.get() else { return Ok(self.fence) };
+        homes.fence(key).ok_or_else(|| Error::unavailable("another node has the session").with("session", &key.id))
+    }
+
+    /// Returns a session of this node that exists.
+    pub(crate) fn session_here(self: &Arc<Self>, key: &SessionKey) -> Ref<SessionProtocol> {
+        self.session(key, None)
+    }
+
+    /// Reads the events of a session of this node; as far as there are any now, if it is not said until when.
+    pub(crate) async fn events_here(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        turn: Option<TurnId>,
+        after: u64,
+        until: Option<Until>,
+    ) -> Result<EventStream> {
+        let hub = self.session_here(key).ask(Attach).await?;
+        let until = until.unwrap_or_else(|| Until::Number(hub.last()));
+        let reader = hub.subscribe();
+        Ok(self.events_of(key, turn, after, until, reader))
+    }
+
+    /// Reads the events of a session on whichever node has it.
+    pub(crate) async fn events_anywhere(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        turn: Option<TurnId>,
+        after: u64,
+        until: Option<Until>,
+        context: &CallContext,
+    ) -> Result<Opened> {
+        match self.homes.get() {
+            Some(homes) if homes.fence(key).is_none() => homes.read(key, turn, after, until, context).await,
+            _ => self.events_here(key, turn, after, until).await.map(opened),
+        }
+    }
+
+    /// Cancels the running turn of a session on whichever node has it.
+    pub(crate) async fn cancel_anywhere(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        turn: Option<TurnId>,
+    ) -> Result<Option<TurnId>> {
+        match self.homes.get() {
+            Some(homes) if homes.fence(key).is_none() => homes.cancel(key, turn).await,
+            _ => self.session_here(key).ask(CancelTurn { turn }).await,
+        }
+    }
+
+    /// Lets the sessions of shards that go to another node leave memory: idle ones at once, those with turns within the grace, and
+    /// then in the middle of them.
+    pub(crate) async fn leave(&self, leaving: &Leaving, grace: Duration) {
+        let keys: Vec<SessionKey> = {
+            let hubs = self.hubs.lock();
+            hubs.keys().filter(|key| leaving.has(&key.tenant, key.id.as_str())).cloned().collect()
+        };
+        let names: std::collections::HashSet<String> = keys.iter().map(ToString::to_string).collect();
+        if time::timeout(grace, self.family.clear(|name| names.contains(name))).await.is_err() {
+            for session in names.iter().filter_map(|name| self.family.active_ref(name)) {
+                session.stop();
+            }
+            self.family.clear(|name| names.contains(name)).await;
+        }
+        // Readers go on elsewhere; whoever comes back to the session here gets a fresh end.
+        for key in keys {
+            let hub = self.hubs.lock().remove(&key).and_then(|hub| hub.upgrade());
+            if let Some(hub) = hub {
+                hub.close(&Error::unavailable("the session went to another node"));
+            }
+        }
+    }
+
+    /// Activates every session of this node with an unfinished turn and returns how many.
+    pub(crate) async fn resume(self: &Arc<Self>) -> Result<usize> {
+        let open = self.journal.open(SESSION, RESUME_BATCH).await?;
+        let mut resumed = 0;
+        for stream in open {
+            let key = SessionKey { tenant: stream.tenant, id: SessionId::parse(&stream.id)? };
+            if self.fence(&key).is_err() {
+                continue;
+            }
+            match self.session(&key, None).ask(Attach).await {
+                Ok(_) => resumed += 1,
+                Err(error) => tracing::warn!(session = %key.id, %error, "an open turn could not be resumed"),
+            }
+        }
+        Ok(resumed)
     }
 
     /// Without a session id the key names one, so that a repeated request meets its first.
@@ -264,6 +407,11 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// Makes what was opened here look like what was opened elsewhere.
+fn opened(events: EventStream) -> Opened {
+    (events.turn().cloned(), events.cursor(), Box::pin(events))
+}
+
 struct SessionActivator {
     shared: Arc<Shared>,
     key: SessionKey,
@@ -311,10 +459,19 @@ impl Sessions {
         follow: bool,
     ) -> Result<EventStream> {
         let key = SessionKey { tenant: tenant.clone(), id: session.clone() };
-        let hub = self.0.session(&key, None).ask(Attach).await?;
-        let until = if follow { Until::Never } else { Until::Number(hub.last()) };
-        let reader = hub.subscribe();
-        Ok(self.0.events_of(&key, None, after.unwrap_or(0), until, reader))
+        let (after, shared) = (after.unwrap_or(0), &self.0);
+        let until = follow.then_some(Until::Never);
+        if shared.homes.get().is_none() {
+            return shared.events_here(&key, None, after, until).await;
+        }
+        let context = CallContext::new().with_tenant(tenant.clone());
+        let events = match shared.events_anywhere(&key, None, after, until, &context).await {
+            Ok((_, _, events)) => events,
+            // It is looked for at its next node.
+            Err(error) if is_of_the_node(&error) => failed(error),
+            Err(error) => return Err(error),
+        };
+        Ok(EventStream::followed(FollowedEvents::new(shared, key, None, after, until, context, events)))
     }
 
     /// Returns a session to look at; of the default tenant unless [`of_tenant`](SessionRef::of_tenant) says otherwise.
@@ -340,7 +497,7 @@ impl Sessions {
     /// `not_found` if there is no such session; what the journal answers.
     pub async fn cancel(&self, tenant: &TenantId, session: &SessionId) -> Result<Option<TurnId>> {
         let key = SessionKey { tenant: tenant.clone(), id: session.clone() };
-        self.0.session(&key, None).ask(CancelTurn { turn: None }).await
+        self.0.cancel_anywhere(&key, None).await
     }
 
     /// Activates every session with an unfinished turn and returns how many. Called once at start, after the agents
@@ -349,16 +506,7 @@ impl Sessions {
     /// # Errors
     /// What the journal answers. A session that cannot be activated is logged and left for its next caller.
     pub async fn resume(&self) -> Result<usize> {
-        let open = self.0.journal.open(SESSION, RESUME_BATCH).await?;
-        let mut resumed = 0;
-        for stream in open {
-            let key = SessionKey { tenant: stream.tenant, id: SessionId::parse(&stream.id)? };
-            match self.0.session(&key, None).ask(Attach).await {
-                Ok(_) => resumed += 1,
-                Err(error) => tracing::warn!(session = %key.id, %error, "an open turn could not be resumed"),
-            }
-        }
-        Ok(resumed)
+        self.0.resume().await
     }
 
     /// Returns how many turns ended since the node began, and how.

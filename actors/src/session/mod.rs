@@ -7,13 +7,21 @@
 //!
 //! Limits: [`QUEUE_MAX`] waiting turns, [`RESUMES_MAX`] resumes of one turn, `RING_MAX_EVENTS` events in memory per
 //! session. A reader never blocks the turn; see [`EventStream`].
+//!
+//! In a cluster ([`Sessions::join`]) a session is on the node that has its shard, and writes under that node's token. Whoever asks
+//! another node is asked through (`gateway`); readers follow their session (`followed`), for at most a minute without a
+//! word, and what a start that is sent again finds is the turn it started.
 
 mod actor;
 mod conversation;
 mod directory;
+mod followed;
+mod gateway;
 mod handle;
 mod history;
+mod homes;
 mod hub;
+mod local;
 mod log;
 mod message;
 mod origin;

@@ -224,6 +224,16 @@ impl Cluster {
         }
     }
 
+    /// Waits until the view has another version than this, or the node left, and returns the version and where the node stands.
+    pub async fn after(&self, version: u64) -> (u64, Standing) {
+        let mut news = self.inner.news.subscribe();
+        let is_new = |news: &(u64, Standing)| news.0 != version || news.1 == Standing::Left;
+        match news.wait_for(is_new).await {
+            Ok(news) => *news,
+            Err(_) => (version, Standing::Left),
+        }
+    }
+
     /// Returns how many calls of this node are on their way, and how many it serves for others.
     #[must_use]
     pub fn calls(&self) -> (usize, usize) {
