@@ -93,7 +93,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         match cli.command {
             Command::Ask(options) => ask::run(&cli.common, environment, options).await,
             Command::Chat(options) => chat::run(&cli.common, environment, options, &telemetry).await,
-            Command::Node(options) => node::run(&cli.common, environment, options, &telemetry).await,
+            Command::Node(options) => Box::pin(node::run(&cli.common, environment, options, &telemetry)).await,
             Command::Top(options) => top::run(&cli.common, environment, options).await,
             Command::Tree { json } => tree::run(&cli.common, environment, json).await,
             Command::Usage(options) => usage::run(&cli.common, environment, &options).await,

@@ -1,5 +1,6 @@
 //! `beluga node`: runs until it is told to stop.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use beluga::config::{Config, Environment, Sources};
@@ -70,12 +71,12 @@ impl Serving<'_> {
         let (sources, common) = (self.sources, self.common);
         let listen = Listen::configured(node.config(), sources.environment(), self.telemetry)?;
         let url = node.listen(Listen { insecure: self.insecure, ..listen }).await?;
-        println!("listening on {url}");
+        say(&format!("listening on {url}"));
         let sampler = self.telemetry.sampler();
         if let Some(connect) = Connect::configured(node.config(), sources.environment(), self.name, sampler)? {
             let servers = node.config().nats.servers.len();
             node.connect(connect).await?;
-            println!("serving over nats ({servers} configured)");
+            say(&format!("serving over nats ({servers} configured)"));
         }
         let resumed = node.resume().await?;
         if resumed > 0 {
@@ -88,6 +89,13 @@ impl Serving<'_> {
         stop.wait().await;
         tracing::info!("told to stop; running turns may end");
         Ok(())
+    }
+}
+
+/// Says something to whoever started the node; a node goes on when nobody listens any more.
+fn say(line: &str) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        tracing::debug!(%error, "nobody reads the standard output");
     }
 }
 

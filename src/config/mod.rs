@@ -10,6 +10,7 @@
 mod agent;
 mod budget;
 mod check;
+mod cluster;
 mod context;
 mod document;
 mod environment;
@@ -37,6 +38,7 @@ mod tests;
 pub use agent::{AgentSettings, HandoffSettings, HandoffTarget, MemoryTier, PersonaSettings};
 pub use budget::{BudgetSettings, PriceSettings, SpendSettings};
 pub use check::Check;
+pub use cluster::ClusterSettings;
 pub use context::{ContextSettings, ContextStrategy, SLIDING_TURNS_DEFAULT};
 pub use environment::{Environment, PREFIX};
 pub use facts::FactsSettings;

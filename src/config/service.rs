@@ -29,7 +29,7 @@ impl Default for MemorySettings {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JournalSettings {
-    /// "sqlite": in the data directory. "memory": gone with the process.
+    /// "sqlite": in the data directory. "nats": on JetStream, for all nodes of a cluster. "memory": gone with the process.
     pub kind: JournalKind,
     /// What survives the loss of power: "turn" what a finished turn said, "every" each step, "off" what the system wrote.
     pub sync: JournalSync,
@@ -42,6 +42,8 @@ pub enum JournalKind {
     /// In a file of the data directory.
     #[default]
     Sqlite,
+    /// On JetStream; what agents remember stays in a file of the data directory.
+    Nats,
     /// In memory.
     Memory,
 }

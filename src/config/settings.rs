@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::agent::{AgentSettings, MemoryTier};
 use super::budget::{BudgetSettings, PriceSettings};
 use super::check::Check;
+use super::cluster::ClusterSettings;
 use super::environment::Environment;
 use super::facts::FactsSettings;
 use super::fallback::{self, DEFAULT_PROVIDER};
@@ -66,6 +67,8 @@ pub struct Config {
     pub http: HttpSettings,
     /// The NATS face.
     pub nats: NatsSettings,
+    /// The nodes that share the sessions.
+    pub cluster: ClusterSettings,
     /// The bounds of the node.
     pub limits: LimitSettings,
     /// What may be spent.
@@ -198,6 +201,7 @@ impl Settings for Config {
         self.tools.check(check);
         self.http.check(check);
         self.nats.check(check);
+        self.cluster.check(self, check);
         self.watchdog.check(check);
     }
 

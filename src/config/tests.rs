@@ -202,7 +202,7 @@ addr = "nowhere"
         "is the vendor's model id of provider \"second\"; name the provider: model = \"second\"",
         "agnets: unknown key\n    hint: did you mean \"agents\"?",
         "\"https://example.com\" is no host:port",
-        "unknown value \"postgres\"\n    hint: known: sqlite, memory",
+        "unknown value \"postgres\"\n    hint: known: sqlite, nats, memory",
     ] {
         assert!(text.contains(hint), "{hint:?} is missing in\n{text}");
     }

@@ -134,6 +134,7 @@ impl Node {
     fn readiness(&self) -> Readiness {
         let note = match self.config.journal.kind {
             JournalKind::Sqlite => "sqlite: sessions stay on this node",
+            JournalKind::Nats => "nats: sessions are where the journal is",
             JournalKind::Memory => "memory: sessions end with the process",
         };
         Readiness::of(&self.parts).note("journal", note)

@@ -8,6 +8,7 @@
 
 mod agents;
 mod budgets;
+mod cluster;
 mod context;
 mod data_dir;
 mod face;

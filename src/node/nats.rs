@@ -37,24 +37,31 @@ impl Connect {
         name: &str,
         sampler: Sampler,
     ) -> Result<Option<Self>> {
-        let nats = &config.nats;
-        if nats.servers.is_empty() {
-            return Ok(None);
-        }
-        let settings = ConnectSettings {
-            servers: nats.servers.clone(),
-            name: name.to_owned(),
-            credentials: credentials(nats, environment)?,
-            tls: TlsSettings {
-                required: nats.tls,
-                authority: nats.tls_authority.clone(),
-                identity: nats.tls_certificate.clone().zip(nats.tls_key.clone()),
-            },
-            allow_plaintext: nats.allow_plaintext,
-            inbox_prefix: nats.inbox_prefix.clone().unwrap_or_default(),
-        };
-        Ok(Some(Self { settings, sampler }))
+        Ok(settings(config, environment, name)?.map(|settings| Self { settings, sampler }))
     }
+}
+
+/// Returns where the server is and who the node is there; `None` if `[nats]` names no server.
+///
+/// # Errors
+/// `config` if a variable is not set.
+pub(super) fn settings(config: &Config, environment: &Environment, name: &str) -> Result<Option<ConnectSettings>> {
+    let nats = &config.nats;
+    if nats.servers.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(ConnectSettings {
+        servers: nats.servers.clone(),
+        name: name.to_owned(),
+        credentials: credentials(nats, environment)?,
+        tls: TlsSettings {
+            required: nats.tls,
+            authority: nats.tls_authority.clone(),
+            identity: nats.tls_certificate.clone().zip(nats.tls_key.clone()),
+        },
+        allow_plaintext: nats.allow_plaintext,
+        inbox_prefix: nats.inbox_prefix.clone().unwrap_or_default(),
+    }))
 }
 
 fn credentials(nats: &NatsSettings, environment: &Environment) -> Result<Credentials> {
@@ -104,7 +111,10 @@ impl Node {
             tiers: tiers(&self.config)?,
         };
         let random = self.system.random();
-        let connection = Connection::open(&connect.settings, random).await?;
+        let connection = match &self.connection {
+            Some(connection) => connection.clone(),
+            None => Connection::open(&connect.settings, random).await?,
+        };
         let part = NatsPart {
             face: Face::new(connection, self.agents.clone(), settings, random.clone()),
             system: self.system.clone(),

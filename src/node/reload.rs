@@ -33,7 +33,7 @@ pub(super) struct Applied {
 impl Node {
     /// Watches the configuration file; `loaded` is what the node was started with. An edit that passes every check is
     /// applied: providers, routers, embedders, rerankers, tools, agents, budgets, prices and facts of models change for the
-    /// next turn; `[journal]`, `[http]`, `[limits]` and `[watchdog]` change with the next start. A broken file changes
+    /// next turn; `[journal]`, `[cluster]`, `[http]`, `[limits]` and `[watchdog]` change with the next start. A broken file changes
     /// nothing.
     ///
     /// # Errors
@@ -69,11 +69,13 @@ impl Applied {
         let old = &self.config;
         let fixed = |config: &Config| {
             let tenants = (config.tenants.clone(), config.tiers.clone());
-            (config.journal.clone(), config.http.clone(), config.limits.clone(), config.watchdog.clone(), tenants)
+            let shared = (config.journal.clone(), config.cluster.clone());
+            (shared, config.http.clone(), config.limits.clone(), config.watchdog.clone(), tenants)
         };
         if fixed(old) != fixed(&config) {
             tracing::warn!(
-                "changes of [journal], [http], [limits], [watchdog], [tenants] and [tiers] take effect with the next start"
+                "changes of [journal], [cluster], [http], [limits], [watchdog], [tenants] and [tiers] take effect with the next \
+                 start"
             );
         }
         let built = self.models.build(&config, environment)?;

@@ -11,18 +11,21 @@ use beluga_actors::session::{Settings, Stores};
 use beluga_actors::tool::ToolSettings as ActorSettings;
 use beluga_core::{Host, Result};
 use beluga_runtime::{Lifecycles, System, WatchdogSettings};
+use beluga_transports::nats::Connection;
 
 use super::agents::{self, Memories};
 use super::budgets;
+use super::cluster::{self, ClusterPart};
 use super::data_dir::DataDir;
 use super::metrics::NodeMetrics;
 use super::models::ModelSet;
+use super::nats;
 use super::parts::{ActorsPart, JournalPart, ProvidersPart, SYSTEM_GRACE};
 use super::reload::Applied;
 use super::retrievals::{RetrievalSet, Running};
 use super::stores;
 use super::tools::ToolSet;
-use crate::config::{Config, Environment, Watcher};
+use crate::config::{Config, Environment, JournalKind, Watcher};
 
 /// A running node.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct Node {
     pub(super) parts: Arc<Lifecycles>,
     pub(super) is_listening: bool,
     pub(super) is_connected: bool,
+    /// The one connection to NATS, where the journal lies there.
+    pub(super) connection: Option<Connection>,
     pub(super) metrics: NodeMetrics,
     pub(super) directory: DataDir,
 }
@@ -49,14 +54,24 @@ impl Node {
     pub async fn start(config: Config, environment: &Environment, directory: DataDir, name: &str) -> Result<Self> {
         let builder = System::builder(name).shutdown_grace(SYSTEM_GRACE);
         let system = builder.watchdog(watchdog(&config)).build()?;
-        let host: Arc<dyn Host> = system.host();
-        let open = stores::open(&config.journal, &directory, &host, environment)?;
+        let connection = connection(&config, environment, &system, name).await?;
+        let open = stores::open(&config, &directory, &system, connection.as_ref(), environment).await?;
         let parts = Arc::new(Lifecycles::default());
         parts.add(Arc::new(JournalPart(open.sqlite.clone())));
         parts.add(Arc::new(ActorsPart(system.clone())));
         parts.add(Arc::new(ProvidersPart(system.clone())));
         parts.start().await?;
-        match Self::assemble(&config, environment, &system, &open.stores).await {
+        let assembled = async {
+            let applied = Self::assemble(&config, environment, &system, &open.stores).await?;
+            let cluster = cluster::join(&config, &system, connection.as_ref(), name, &applied.agents).await?;
+            if let Some(cluster) = cluster {
+                let grace = config.cluster.grace.get();
+                parts.add(Arc::new(ClusterPart { cluster, grace }));
+                parts.start().await?;
+            }
+            Ok(applied)
+        };
+        match assembled.await {
             Ok(applied) => {
                 let (agents, models) = (applied.agents.clone(), applied.models.handle().clone());
                 let metrics = NodeMetrics { agents: agents.clone(), models, sqlite: open.sqlite };
@@ -70,6 +85,7 @@ impl Node {
                     parts,
                     is_listening: false,
                     is_connected: false,
+                    connection,
                     metrics,
                     directory,
                 })
@@ -166,6 +182,22 @@ impl Node {
     pub async fn shutdown(mut self) -> Result<()> {
         drop(self.watcher.take());
         self.parts.stop().await
+    }
+}
+
+/// Connects to NATS if the journal lies there.
+async fn connection(
+    config: &Config,
+    environment: &Environment,
+    system: &System,
+    name: &str,
+) -> Result<Option<Connection>> {
+    if config.journal.kind != JournalKind::Nats {
+        return Ok(None);
+    }
+    match nats::settings(config, environment, name)? {
+        Some(settings) => Connection::open(&settings, system.random()).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -348,8 +348,8 @@ impl Change<'_> {
         self.set(shard, place);
     }
 
-    /// Says which shards are to move, at most so many at once: to whom they belong with, and off those that leave. Moves to
-    /// members that are no heirs any more are given up.
+    /// Says which shards are to move: to whom they belong with, at most so many at once, and all off those that leave. Moves
+    /// to members that are no heirs any more are given up.
     pub fn balance(&mut self, moving_max: usize) {
         let places: Vec<Place> = self.view.shards.clone();
         let heir = |view: &View, number| view.member(number).is_some_and(Member::is_heir);
@@ -363,14 +363,16 @@ impl Change<'_> {
         }
         for (shard, place) in (0..).zip(places) {
             // A suspected owner lets nothing go.
-            let is_movable = place.owner.and_then(|owner| self.view.member(owner)).is_some_and(Member::is_voter);
-            if moving >= moving_max || place.to.is_some() || !is_movable {
+            let owner = place.owner.and_then(|owner| self.view.member(owner)).filter(|owner| owner.is_voter());
+            let Some(owner) = owner.filter(|_| place.to.is_none()) else { continue };
+            let is_leaving = owner.state == MemberState::Draining;
+            if moving >= moving_max && !is_leaving {
                 continue;
             }
             let best = self.view.best(shard);
             if best.is_some() && best != place.owner {
                 self.set(shard, Place { to: best, ..place });
-                moving += 1;
+                moving += usize::from(!is_leaving);
             }
         }
     }
