@@ -18,6 +18,7 @@ Examples:
   beluga node --http 127.0.0.1:8080
   beluga tree
   beluga usage --tenant acme
+  beluga cluster
   beluga top --interval 500ms
   beluga schema config > beluga.schema.json
   beluga node --nats nats://127.0.0.1:4222
@@ -95,6 +96,10 @@ pub(super) enum Command {
     },
     /// Show what was spent on a running node: tokens and cost by tenant, agent and model, and the budgets.
     Usage(UsageOptions),
+    /// Show the cluster of a running node: members, their shards, who is suspected.
+    Cluster(ClusterOptions),
+    /// Let a node of the cluster hand over its sessions and leave. Its process goes on and serves nothing; stop it then.
+    Drain(DrainOptions),
     /// Watch a running node live, and pause, restart, stop or kill its actors.
     #[command(after_help = TOP_KEYS)]
     Top(TopOptions),
@@ -121,6 +126,22 @@ pub(super) struct UsageOptions {
     /// Print the report as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The options of `cluster`.
+#[derive(Debug, Args)]
+pub(super) struct ClusterOptions {
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The options of `drain`.
+#[derive(Debug, Args)]
+pub(super) struct DrainOptions {
+    /// The name of the node; the one that is asked where absent.
+    #[arg(value_name = "NODE")]
+    pub(super) node: Option<String>,
 }
 
 /// The options of `top`.

@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod chat;
 mod client;
+mod cluster;
 mod node;
 mod place;
 mod render;
@@ -94,6 +95,8 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             Command::Ask(options) => ask::run(&cli.common, environment, options).await,
             Command::Chat(options) => chat::run(&cli.common, environment, options, &telemetry).await,
             Command::Node(options) => Box::pin(node::run(&cli.common, environment, options, &telemetry)).await,
+            Command::Cluster(options) => cluster::show(&cli.common, environment, &options).await,
+            Command::Drain(options) => cluster::drain(&cli.common, environment, &options).await,
             Command::Top(options) => top::run(&cli.common, environment, options).await,
             Command::Tree { json } => tree::run(&cli.common, environment, json).await,
             Command::Usage(options) => usage::run(&cli.common, environment, &options).await,

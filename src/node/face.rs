@@ -116,6 +116,9 @@ impl Node {
             let node = self.metrics.clone();
             face = face.with_metrics(move || metrics.render() + &node.render());
         }
+        if let Some(cluster) = &self.cluster {
+            face = face.with_cluster(cluster.clone());
+        }
         let part = FacePart {
             face,
             system: self.system.clone(),

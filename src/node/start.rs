@@ -10,6 +10,7 @@ use beluga_actors::retrieval::{EmbedderRef, RerankerRef};
 use beluga_actors::session::{Settings, Stores};
 use beluga_actors::tool::ToolSettings as ActorSettings;
 use beluga_core::{Host, Result};
+use beluga_runtime::cluster::Cluster;
 use beluga_runtime::{Lifecycles, System, WatchdogSettings};
 use beluga_transports::nats::Connection;
 
@@ -42,6 +43,8 @@ pub struct Node {
     pub(super) is_connected: bool,
     /// The one connection to NATS, where the journal lies there.
     pub(super) connection: Option<Connection>,
+    /// The cluster the node is in.
+    pub(super) cluster: Option<Cluster>,
     pub(super) metrics: NodeMetrics,
     pub(super) directory: DataDir,
 }
@@ -64,15 +67,15 @@ impl Node {
         let assembled = async {
             let applied = Self::assemble(&config, environment, &system, &open.stores).await?;
             let cluster = cluster::join(&config, &system, connection.as_ref(), name, &applied.agents).await?;
-            if let Some(cluster) = cluster {
+            if let Some(cluster) = cluster.clone() {
                 let grace = config.cluster.grace.get();
                 parts.add(Arc::new(ClusterPart { cluster, grace }));
                 parts.start().await?;
             }
-            Ok(applied)
+            Ok((applied, cluster))
         };
         match assembled.await {
-            Ok(applied) => {
+            Ok((applied, cluster)) => {
                 let (agents, models) = (applied.agents.clone(), applied.models.handle().clone());
                 let metrics = NodeMetrics { agents: agents.clone(), models, sqlite: open.sqlite };
                 Ok(Self {
@@ -86,6 +89,7 @@ impl Node {
                     is_listening: false,
                     is_connected: false,
                     connection,
+                    cluster,
                     metrics,
                     directory,
                 })

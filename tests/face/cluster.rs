@@ -9,7 +9,7 @@ use crate::vendor::Vendor;
 /// A node, and where it runs.
 struct Member {
     node: NodeProcess,
-    _place: Place,
+    place: Place,
 }
 
 fn member(server: &Server, vendor: &Vendor, name: &str) -> Member {
@@ -17,7 +17,7 @@ fn member(server: &Server, vendor: &Vendor, name: &str) -> Member {
     let cluster = "[journal]\nkind = \"nats\"\nsync = \"off\"\n[cluster]\nname = \"test\"\ngrace = \"2s\"\n";
     place.write("beluga.toml", format!("{}{cluster}", vendor.configuration()));
     let node = place.node(&["--nats", &server.url(), "--name", name]);
-    Member { node, _place: place }
+    Member { node, place }
 }
 
 fn is_ready(member: &Member) -> Option<()> {
@@ -78,6 +78,28 @@ fn a_turn_outlives_the_node_it_ran_on_and_any_node_may_be_asked() {
     assert_eq!(reply["result"], "3", "a question, its answer, and this question");
     let read = members[0].node.get(&format!("/api/v1/sessions/{session}")).json();
     assert_eq!(read["turns"].as_array().unwrap().len(), 2, "{read}");
+
+    // The killed one comes back under its name, in a new life, and is told to leave by another.
+    let name = ["n0", "n1", "n2"][owner];
+    let back = member(&server, &vendor, name);
+    wait_until(|| is_ready(&back)).expect("the node is in again");
+    let url = members[0].node.url.clone();
+    let command = |arguments: &[&str]| {
+        let all: Vec<&str> = ["--url", &url].into_iter().chain(arguments.iter().copied()).collect();
+        back.place.run(&all)
+    };
+    let report = command(&["cluster", "--json"]).json();
+    assert_eq!(report["members"].as_array().unwrap().len(), 3, "{report}");
+    let table = command(&["cluster"]).stdout;
+    assert!(table.contains("n0 *") && table.contains("1024 shards"), "{table}");
+    let told = command(&["drain", name]);
+    assert!(told.code == Some(0) && told.stdout.contains(name), "{told:?}");
+    wait_until(|| (command(&["cluster", "--json"]).json()["members"].as_array().unwrap().len() == 2).then_some(()))
+        .expect("it leaves");
+    assert_eq!(back.node.get("/readyz").status, 503, "who left says so");
+    back.node.invoke(&json!({"input": "say hello"})).problem(503, "unavailable");
+    assert_eq!(command(&["drain", "nobody"]).code, Some(1));
+    assert_eq!(back.node.stop().0, Some(0));
 
     // One that is told to stop hands over, and says so.
     let leaver = members.remove(1);

@@ -196,7 +196,7 @@ impl Shared {
                     let events = FollowedEvents::new(self, key, turn, after, Some(Until::TurnEnd), context, events);
                     return Ok(EventStream::followed(events.cancelled_on_drop(is_cancelled)));
                 }
-                Err(error) if is_of_the_node(&error) && time::now() - since < FOLLOW_MAX => {
+                Err(error) if is_of_the_node(&error) && !homes.has_left() && time::now() - since < FOLLOW_MAX => {
                     context.check(time::now())?;
                     time::sleep(FOLLOW_WAIT).await;
                 }
@@ -252,6 +252,11 @@ impl Shared {
     /// Lets a cluster say where sessions live.
     pub(crate) fn move_in(&self, homes: Homes) -> Result<()> {
         self.homes.set(homes).map_err(|_| Error::conflict("the sessions live in a cluster already"))
+    }
+
+    /// Returns whether another node may still be asked.
+    pub(crate) fn may_follow(&self) -> bool {
+        self.homes.get().is_some_and(|homes| !homes.has_left())
     }
 
     /// Returns the fence under which a session of this node writes.

@@ -109,7 +109,8 @@ impl FollowedEvents {
     fn seek(&mut self) -> bool {
         let now = time::now();
         let since = *self.lost_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= FOLLOW_MAX || self.context.check(now).is_err() {
+        let is_long = now.saturating_duration_since(since) >= FOLLOW_MAX;
+        if is_long || !self.shared.may_follow() || self.context.check(now).is_err() {
             return false;
         }
         let (shared, key, turn) = (Arc::clone(&self.shared), self.key.clone(), self.turn.clone());

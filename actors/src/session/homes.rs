@@ -42,6 +42,11 @@ impl Homes {
         Some(fence.generation.saturating_add(fence.revision))
     }
 
+    /// Returns whether this node left its cluster: it asks the others no more.
+    pub(crate) fn has_left(&self) -> bool {
+        self.cluster.standing() == Standing::Left
+    }
+
     /// Names this life of this node.
     pub(crate) fn node(&self) -> String {
         self.cluster.me().to_string()

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use beluga_core::{BoxFuture, BoxStream, Error, MessageId, Result, TenantId};
+use beluga_core::{BoxFuture, BoxStream, CallContext, Error, MessageId, Result, TenantId};
 use bytes::Bytes;
 use futures_util::stream;
 use parking_lot::{Mutex, RwLock};
@@ -18,10 +18,12 @@ use super::link::{Inbox, Link};
 use super::membership::{Membership, Standing};
 use super::node::NodeId;
 use super::outbound::{Answering, Outbound, Way, is_stream};
+use super::report::ClusterReport;
 use super::shard::{SHARDS, Shard, shard_of};
 use super::store::KvCas;
 use super::timing::Timing;
 use super::view::{View, WEIGHT_MAX};
+use super::warden::{self, WardenProtocol};
 use crate::naming::check_name;
 use crate::reference::Ref;
 use crate::system::System;
@@ -242,13 +244,53 @@ impl Cluster {
 
     /// Hands over all shards and leaves. It is ready when the node is out; dropped before, it goes on leaving.
     pub async fn leave(&self) {
-        self.inner.member.lock().drain();
-        self.inner.changed();
+        self.inner.drain();
         let mut news = self.inner.news.subscribe();
         let is_over = |news: &(u64, Standing)| matches!(news.1, Standing::Left);
         drop(news.wait_for(is_over).await);
     }
 }
+
+impl Cluster {
+    /// Tells a node of the cluster, by its name, to hand over what it has and to leave; ready when it has begun to.
+    ///
+    /// # Errors
+    /// `unavailable` if there is no such node, or it does not answer.
+    pub async fn drain(&self, node: &str) -> Result<()> {
+        if *node == *self.inner.settings.name {
+            self.inner.drain();
+            return Ok(());
+        }
+        // Telling it twice is telling it once.
+        let context = CallContext::new().with_idempotency_key("leave").with_timeout(time::now(), DRAIN_TIMEOUT);
+        self.named::<WardenProtocol>("warden", node, warden::NAME).ask(warden::Leave).with_context(&context).await
+    }
+
+    /// Returns what this node knows of its cluster.
+    #[must_use]
+    pub fn report(&self) -> ClusterReport {
+        let (calls_out, calls_in) = self.calls();
+        let member = self.inner.member.lock();
+        let report = ClusterReport {
+            node: member.me().clone(),
+            standing: member.standing(),
+            is_ready: member.standing() == Standing::Up && member.has_consent(time::now()),
+            calls_out,
+            calls_in,
+            version: None,
+            shards: self.inner.settings.shards,
+            shards_unowned: 0,
+            members: Vec::new(),
+        };
+        match member.view() {
+            Some(view) => report.with_view(view),
+            None => report,
+        }
+    }
+}
+
+/// How long a node may take to begin to leave.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Between two looks whether the node is in.
 const READY_LOOK: Duration = Duration::from_millis(20);
@@ -266,6 +308,12 @@ impl Inner {
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Lets this node hand over and leave.
+    pub(super) fn drain(&self) {
+        self.member.lock().drain();
+        self.changed();
     }
 
     /// Lets the driver look at once.
@@ -366,6 +414,9 @@ impl Inner {
 
     /// Takes a call of this node in.
     fn begin(self: &Arc<Self>, call: WireCall, answering: Answering) -> Result<MessageId> {
+        if self.member.lock().standing() == Standing::Left {
+            return Err(Error::unavailable("the node left its cluster").with("node", self.name()));
+        }
         let id = message_id(self.system.random());
         let way = self.way(&call.target);
         if let Way::Nowhere = way {

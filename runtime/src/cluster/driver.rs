@@ -1,8 +1,8 @@
 //! Carries out what the membership says, and lets shards go.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use beluga_core::Result;
@@ -17,6 +17,7 @@ use super::record::RecordRead;
 use super::shard::Shard;
 use super::store::{Swap, VIEW_KEY};
 use super::view::{Known, View};
+use super::warden::{self, Warden};
 use crate::{task, time};
 
 /// How long the store may take to answer.
@@ -36,6 +37,9 @@ const REVOKED: &[u8] = b"revoked";
 pub(super) async fn drive(inner: Arc<Inner>) {
     let mut letting_go = HashSet::new();
     open(&inner).await;
+    if let Err(error) = employ(&inner).await {
+        tracing::warn!(%error, "other nodes cannot tell this one to leave");
+    }
     loop {
         let now = time::now();
         let (actions, standing, version, leaving) = {
@@ -75,6 +79,14 @@ pub(super) async fn drive(inner: Arc<Inner>) {
             () = inner.wake.notified() => {}
         }
     }
+}
+
+/// Starts the actor that others ask about this node.
+async fn employ(inner: &Arc<Inner>) -> Result<()> {
+    inner.system.register::<Warden>()?;
+    let warden = Arc::downgrade(inner);
+    inner.system.spawn(warden::NAME, move || Warden(Weak::clone(&warden))).await?;
+    Ok(())
 }
 
 /// Sends what is due, and ends what was sent to nodes that are gone.

@@ -30,7 +30,8 @@
 //! # Calls
 //!
 //! [`Cluster`] drives all this over a [`Link`] and a [`KvCas`] and carries calls: [`Cluster::key`] is a reference to a key
-//! wherever it is, [`Cluster::serve`] lets keys be called, [`Cluster::leave`] hands them over.
+//! wherever it is, [`Cluster::serve`] lets keys be called, [`Cluster::leave`] hands them over,
+//! [`Cluster::drain`] tells another node to, and [`Cluster::report`] is for those who look.
 //!
 //! - **Order.** The calls of one sender to one target reach its mailbox in the order in which they were made, while shards move and
 //!   frames are lost.
@@ -65,10 +66,12 @@ mod node;
 mod outbound;
 mod peer;
 mod record;
+mod report;
 mod shard;
 mod store;
 mod timing;
 mod view;
+mod warden;
 
 pub use cluster::{Cluster, ClusterSettings, Leaving};
 pub use heartbeat::{HEARTBEAT_MAX_BYTES, Heartbeat};
@@ -78,6 +81,7 @@ pub use membership::{Action, Membership, Standing};
 pub use node::NodeId;
 pub use outbound::{CALLS_OUT_MAX, RESEND_AFTER, TELL_KEPT};
 pub use record::RecordRead;
+pub use report::{ClusterReport, MemberReport};
 pub use shard::{SHARDS, Shard, shard_of};
 pub use store::{Entry, KvCas, Swap, VIEW_KEY};
 pub use timing::Timing;

@@ -14,6 +14,7 @@ use beluga_runtime::telemetry::request_id;
 use beluga_runtime::{ActorView, Address, AskInFlight, DeadLetter, DeadReason, Lane, System, time};
 use serde::Serialize;
 
+use super::cluster;
 use super::face::Face;
 use super::introspect::{ASKS_MAX, numbers};
 use super::problem::{Answer, Failure};
@@ -50,7 +51,10 @@ impl Change {
 
 /// The routes for operators.
 pub(super) fn routes() -> Router<Face> {
-    let looks = Router::new().route("/api/v1/system", get(numbers)).route("/api/v1/actors/{id}", get(show));
+    let looks = Router::new()
+        .route("/api/v1/system", get(numbers))
+        .route("/api/v1/actors/{id}", get(show))
+        .route("/api/v1/cluster/drain", post(cluster::drain));
     Change::ALL.into_iter().fold(looks, |routes, (change, name)| {
         let handler = move |State(face): State<Face>, Extension(context): Extension<CallContext>, id| async move {
             alter(&face, &context, id, (change, name)).await

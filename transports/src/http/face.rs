@@ -12,12 +12,13 @@ use axum::routing::{get, post};
 use beluga_actors::agent::Agents;
 use beluga_core::{CancelToken, ExposeSecret, SecretString, TenantId};
 use beluga_runtime::SystemRandom;
+use beluga_runtime::cluster::Cluster;
 use beluga_runtime::telemetry::Sampler;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health::Readiness;
 use super::rate::{EndpointRates, Rates};
-use super::{access, control, health, identify, introspect, observe, problem, session, turn, usage};
+use super::{access, cluster, control, health, identify, introspect, observe, problem, session, turn, usage};
 
 /// The settings of the face.
 #[derive(Debug, Clone)]
@@ -75,6 +76,7 @@ pub(super) struct State {
     pub(super) random: SystemRandom,
     pub(super) readiness: Readiness,
     pub(super) metrics: Option<Metrics>,
+    pub(super) cluster: Option<Cluster>,
     /// Cancelled when no new turn is taken any more.
     pub(super) draining: CancelToken,
     /// Cancelled when every stream has to end.
@@ -92,6 +94,7 @@ impl Face {
             random,
             readiness,
             metrics: None,
+            cluster: None,
             draining: CancelToken::new(),
             closing: CancelToken::new(),
         }))
@@ -102,6 +105,16 @@ impl Face {
     pub fn with_metrics(self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         match Arc::try_unwrap(self.0) {
             Ok(state) => Self(Arc::new(State { metrics: Some(Arc::new(render)), ..state })),
+            Err(shared) => Self(shared),
+        }
+    }
+
+    /// Sets the cluster that `/api/v1/cluster` shows; without it the route answers `unsupported`. To be called before the first
+    /// clone.
+    #[must_use]
+    pub fn with_cluster(self, cluster: Cluster) -> Self {
+        match Arc::try_unwrap(self.0) {
+            Ok(state) => Self(Arc::new(State { cluster: Some(cluster), ..state })),
             Err(shared) => Self(shared),
         }
     }
@@ -137,6 +150,7 @@ impl Face {
             .route("/api/v1/agents", get(introspect::agents))
             .route("/api/v1/tree", get(introspect::tree))
             .route("/api/v1/usage", get(usage::usage))
+            .route("/api/v1/cluster", get(cluster::show))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(introspect::metrics))

@@ -37,6 +37,7 @@
 
 mod access;
 mod body;
+mod cluster;
 mod control;
 mod face;
 mod health;
