@@ -173,8 +173,20 @@ impl Shared {
     }
 
     /// Starts a turn on whichever node has the session.
-    pub(crate) async fn start(self: &Arc<Self>, agent: &AgentName, mut invoke: Invoke) -> Result<EventStream> {
-        let Some(homes) = self.homes.get() else { return self.start_here(agent, invoke).await };
+    pub(crate) async fn start(self: &Arc<Self>, agent: &AgentName, invoke: Invoke) -> Result<EventStream> {
+        match self.homes.get() {
+            // Boxed, so that turns of a node on its own do not keep room for it.
+            Some(homes) => Box::pin(self.start_anywhere(homes, agent, invoke)).await,
+            None => self.start_here(agent, invoke).await,
+        }
+    }
+
+    async fn start_anywhere(
+        self: &Arc<Self>,
+        homes: &Homes,
+        agent: &AgentName,
+        mut invoke: Invoke,
+    ) -> Result<EventStream> {
         invoke.check_metadata()?;
         let key = SessionKey { tenant: invoke.context.tenant().clone(), id: self.session_id(agent, &invoke)? };
         // A start that is sent again must not start a second turn.
@@ -470,7 +482,8 @@ impl Sessions {
             return shared.events_here(&key, None, after, until).await;
         }
         let context = CallContext::new().with_tenant(tenant.clone());
-        let events = match shared.events_anywhere(&key, None, after, until, &context).await {
+        let opened = Box::pin(shared.events_anywhere(&key, None, after, until, &context));
+        let events = match opened.await {
             Ok((_, _, events)) => events,
             // It is looked for at its next node.
             Err(error) if is_of_the_node(&error) => failed(error),
