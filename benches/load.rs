@@ -29,7 +29,7 @@ const REPEATS: usize = 5;
 /// The most memory the node may ever have held with few sessions and the slow reader.
 const PEAK_MAX_KIB: u64 = 400 * 1024;
 /// The most memory each further session may take.
-const SESSION_MAX_KIB: f64 = 72.0;
+const SESSION_MAX_KIB: f64 = 64.0;
 /// Words of an answer, and the time between two.
 const WORDS: usize = 10;
 const WORD_GAP: Duration = Duration::from_millis(150);

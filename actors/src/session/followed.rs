@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use beluga_core::{BoxFuture, CallContext, Code, Error, Numbered, Result, SessionId, TurnId};
-use beluga_runtime::{task, time};
+use beluga_runtime::time;
 use futures_core::Stream;
 use futures_util::StreamExt;
 
@@ -165,11 +165,14 @@ impl Drop for FollowedEvents {
     fn drop(&mut self) {
         if self.is_cancelled_on_drop {
             let (shared, key, turn) = (Arc::clone(&self.shared), self.key.clone(), self.turn.clone());
-            task::spawn("session.cancel", async move {
+            // It may be dropped by a thread that runs no tasks.
+            let host = Arc::clone(&shared.host);
+            let cancel = async move {
                 if let Err(error) = shared.cancel_anywhere(&key, turn).await {
                     tracing::warn!(session = %key.id, %error, "a turn whose caller left was not cancelled");
                 }
-            });
+            };
+            host.spawn("session.cancel", Box::pin(cancel));
         }
     }
 }

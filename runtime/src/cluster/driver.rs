@@ -1,7 +1,6 @@
 //! Carries out what the membership says, and lets shards go.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use beluga_core::Result;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::cluster::{Inner, Leaving, new_epoch};
-use super::link::Inbox;
+use super::cluster::Leaving;
+use super::inbox::Inbox;
+use super::inner::{Inner, new_epoch};
 use super::membership::{Action, Membership, Standing};
 use super::node::NodeId;
 use super::record::RecordRead;
@@ -46,7 +46,7 @@ pub(super) async fn drive(inner: Arc<Inner>) {
             let mut member = inner.member.lock();
             let actions = member.tick(now);
             let version = member.view().map_or(0, |view| view.version());
-            (actions, member.standing(), version, member.leaving())
+            (actions, member.standing(), version, member.leaving().into_iter().collect::<HashSet<Shard>>())
         };
         for action in actions {
             act(&inner, action);
@@ -56,12 +56,10 @@ pub(super) async fn drive(inner: Arc<Inner>) {
         if is_news {
             inner.outbound.hurry(now);
         }
-        for shard in leaving {
-            if letting_go.insert(shard) {
-                drop(task::spawn("cluster-let-go", let_go(Arc::clone(&inner), shard)));
-            }
+        for shard in leaving.difference(&letting_go) {
+            drop(task::spawn("cluster-let-go", let_go(Arc::clone(&inner), *shard)));
         }
-        letting_go.retain(|shard| inner.member.lock().leaving().contains(shard));
+        letting_go = leaving;
         match standing {
             Standing::Left => {
                 end_all(&inner).await;
@@ -106,9 +104,8 @@ fn sweep(inner: &Arc<Inner>) {
 
 /// Lets everything for this life come in; tries until it can.
 async fn open(inner: &Arc<Inner>) {
-    let me = inner.member.lock().me().clone();
-    let inbox: Arc<dyn Inbox> = Arc::new(super::cluster::Mouth::new(inner));
-    while let Err(error) = inner.link.open(&me, Arc::clone(&inbox)).await {
+    let (me, inbox) = (inner.me(), Inbox::new(inner));
+    while let Err(error) = inner.link.open(&me, inbox.clone()).await {
         tracing::warn!(node = %me, %error, "the cluster cannot be heard yet");
         time::sleep(STORE_TIMEOUT).await;
     }
@@ -116,14 +113,12 @@ async fn open(inner: &Arc<Inner>) {
 
 /// This life is over: ends what it served and begins another.
 async fn begin_again(inner: &Arc<Inner>) {
-    let before = inner.member.lock().me().clone();
+    let before = inner.me();
     tracing::warn!(node = %before, "the cluster took this node out; it comes back as another");
     end_all(inner).await;
-    let epoch = new_epoch(before.epoch);
     let settings = &inner.settings;
-    let me = NodeId::new(Arc::clone(&settings.name), epoch);
+    let me = NodeId::new(Arc::clone(&settings.name), new_epoch(before.epoch));
     *inner.member.lock() = Membership::new(me, settings.weight, settings.shards, settings.timing);
-    inner.epoch.store(epoch, Ordering::Relaxed);
     inner.outbound.lose_all(time::now());
     open(inner).await;
 }
@@ -172,12 +167,12 @@ fn act(inner: &Arc<Inner>, action: Action) {
 
 /// Asks the store, and tells this life what came of it.
 async fn ask(inner: Arc<Inner>, action: Action) {
-    let life = inner.epoch();
+    let life = inner.me();
     let mut next = Some(action);
     while let Some(action) = next.take() {
         let told = answer(&inner, action).await;
         let mut member = inner.member.lock();
-        if member.me().epoch != life {
+        if *member.me() != life {
             return;
         }
         next = told(&mut member);
@@ -188,7 +183,7 @@ async fn ask(inner: Arc<Inner>, action: Action) {
 type Told = Box<dyn FnOnce(&mut Membership) -> Option<Action> + Send>;
 
 async fn answer(inner: &Arc<Inner>, action: Action) -> Told {
-    let me = record_key(&NodeId::new(Arc::clone(&inner.settings.name), inner.epoch()));
+    let me = record_key(&inner.me());
     match action {
         Action::Read => {
             let read = read_view(inner).await;

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::cluster::Inner;
+use super::inner::Inner;
 use super::node::NodeId;
 use super::shard::Shard;
 use crate::wire::frame::{
@@ -104,7 +104,7 @@ pub(super) struct Inbound {
 
 /// Under what a call is served.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Leave {
+pub(super) struct Grant {
     pub(super) shard: Option<(Shard, Fence)>,
 }
 
@@ -124,7 +124,7 @@ enum Turn {
 
 impl Inbound {
     /// Takes a call that may be served here.
-    pub(super) fn take(&self, inner: &Arc<Inner>, call: frame::Call, leave: Leave) {
+    pub(super) fn take(&self, inner: &Arc<Inner>, call: frame::Call, grant: Grant) {
         let now = time::now();
         let from = NodeId { name: Arc::clone(&call.origin.node), epoch: call.origin.epoch };
         let key = (from.clone(), call.origin.actor, call.target.clone());
@@ -134,12 +134,13 @@ impl Inbound {
             table.turn(&key, &call, now)
         };
         match turn {
-            Turn::Next => self.deliver(inner, key, &call, leave),
+            Turn::Next => self.deliver(inner, key, &call, grant),
             Turn::Queued => self.queue(&key, call),
             Turn::Again(answer) => inner.say(&from, answer.unwrap_or(Frame::Ack(Ack { of: id }))),
             Turn::Early => {
-                let owner = Some(Owner { node: inner.name().to_owned(), epoch: inner.epoch() });
-                inner.say(&from, Frame::Moved(Moved { of: id, owner, fence: leave.shard.map(|(_, fence)| fence) }));
+                let me = inner.me();
+                let owner = Some(Owner { node: me.name.to_string(), epoch: me.epoch });
+                inner.say(&from, Frame::Moved(Moved { of: id, owner, fence: grant.shard.map(|(_, fence)| fence) }));
             }
             Turn::Full => {
                 let error =
@@ -156,8 +157,8 @@ impl Inbound {
     }
 
     /// Brings a call to its mailbox, at once if it has room.
-    fn deliver(&self, inner: &Arc<Inner>, key: LineKey, call: &frame::Call, leave: Leave) {
-        let mut delivery = Delivery::new(inner, call, leave);
+    fn deliver(&self, inner: &Arc<Inner>, key: LineKey, call: &frame::Call, grant: Grant) {
+        let mut delivery = Delivery::new(inner, call, grant);
         match delivery.accepting.as_mut().now_or_never() {
             Some(accepted) => delivery.accepted(inner, &key, accepted),
             None => {
@@ -288,20 +289,20 @@ struct Delivery {
     id: MessageId,
     from: NodeId,
     manner: Manner,
-    leave: Leave,
+    grant: Grant,
     stops: Stops,
     credit: Arc<Semaphore>,
     accepting: BoxFuture<'static, Result<Answer>>,
 }
 
 impl Delivery {
-    fn new(inner: &Arc<Inner>, call: &frame::Call, leave: Leave) -> Self {
+    fn new(inner: &Arc<Inner>, call: &frame::Call, grant: Grant) -> Self {
         let credit = match call.manner {
             Manner::Stream { credit } => usize::try_from(credit).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
             Manner::Tell | Manner::Ask => 0,
         };
         let (stops, credit) = (Stops::new(), Arc::new(Semaphore::new(credit)));
-        let shard = leave.shard.map(|(shard, _)| shard);
+        let shard = grant.shard.map(|(shard, _)| shard);
         let run = Run { stops: stops.clone(), credit: Arc::clone(&credit), shard };
         inner.inbound.start(call.id, run);
         let accepting = match WireCall::of_frame(call.clone(), time::now()) {
@@ -309,12 +310,12 @@ impl Delivery {
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
         let from = NodeId { name: Arc::clone(&call.origin.node), epoch: call.origin.epoch };
-        Self { id: call.id, from, manner: call.manner, leave, stops, credit, accepting }
+        Self { id: call.id, from, manner: call.manner, grant, stops, credit, accepting }
     }
 
     /// The call is in its mailbox, or was refused.
     fn accepted(self, inner: &Arc<Inner>, key: &LineKey, accepted: Result<Answer>) {
-        let Self { id, from, manner, leave, stops, credit, .. } = self;
+        let Self { id, from, manner, grant, stops, credit, .. } = self;
         match accepted {
             Err(error) => {
                 let answer = refusal(id, manner, &error);
@@ -326,12 +327,12 @@ impl Delivery {
                 inner.say(&from, Frame::Ack(Ack { of: id }));
             }
             Ok(Answer::Reply(reply)) => {
-                let serving = Serving { inner: Arc::downgrade(inner), key: key.clone(), id, from, leave };
+                let serving = Serving { inner: Arc::downgrade(inner), key: key.clone(), id, from, grant };
                 drop(task::spawn("cluster-serve", serving.reply(reply, stops)));
             }
             Ok(Answer::Items(items)) => {
                 inner.say(&from, Frame::Ack(Ack { of: id }));
-                let serving = Serving { inner: Arc::downgrade(inner), key: key.clone(), id, from, leave };
+                let serving = Serving { inner: Arc::downgrade(inner), key: key.clone(), id, from, grant };
                 drop(task::spawn("cluster-serve", serving.items(items, stops, credit)));
             }
         }
@@ -349,13 +350,13 @@ async fn deliver_line(inner: Arc<Inner>, key: LineKey, mut delivery: Delivery) {
         delivery.accepted(&inner, &key, accepted);
         let Some(call) = inner.inbound.next(&key) else { return };
         // The shard may have gone while the call waited.
-        let Some(leave) = inner.leave(&call.target) else {
+        let Some(grant) = inner.grant(&call.target) else {
             for id in inner.inbound.turn_back(&key, &call) {
                 inner.say(&key.0, Frame::Moved(Moved { of: id, owner: None, fence: None }));
             }
             return;
         };
-        delivery = Delivery::new(&inner, &call, leave);
+        delivery = Delivery::new(&inner, &call, grant);
     }
 }
 
@@ -365,7 +366,7 @@ struct Serving {
     key: LineKey,
     id: MessageId,
     from: NodeId,
-    leave: Leave,
+    grant: Grant,
 }
 
 impl Serving {
@@ -439,7 +440,7 @@ impl Serving {
 
     /// Waits until what was made under the token may be said; the error instead if somebody else has the shard.
     async fn stands<T>(&self, outcome: Result<T>) -> Result<T> {
-        let Some((shard, fence)) = self.leave.shard else { return outcome };
+        let Some((shard, fence)) = self.grant.shard else { return outcome };
         loop {
             let Some(inner) = self.inner.upgrade() else { break };
             let (holds, keeps) = inner.holds(shard, fence);

@@ -1,11 +1,11 @@
 //! What carries publishes between nodes.
 
 use std::fmt;
-use std::sync::Arc;
 
 use beluga_core::{BoxFuture, Result};
 use bytes::Bytes;
 
+use super::inbox::Inbox;
 use super::node::NodeId;
 
 /// Carries heartbeats to all nodes, and frames to one life of a node.
@@ -13,12 +13,12 @@ use super::node::NodeId;
 /// Laws: a publish arrives whole or not at all; what was sent for one life reaches no other. Publishes may be lost, late,
 /// doubled, and out of order; where they mostly are not, calls are fast.
 pub trait Link: fmt::Debug + Send + Sync + 'static {
-    /// Lets everything for one life of this node come in from now on, and nothing for an earlier one any more. The inbox is
-    /// called by one task at a time, and does not block.
+    /// Lets everything for one life of this node come in from now on, and nothing for an earlier one any more. The inbox
+    /// does not block; frames are given to it by one task.
     ///
     /// # Errors
     /// `unavailable` without a connection.
-    fn open(&self, me: &NodeId, inbox: Arc<dyn Inbox>) -> BoxFuture<'static, Result<()>>;
+    fn open(&self, me: &NodeId, inbox: Inbox) -> BoxFuture<'static, Result<()>>;
 
     /// Sends frames to one life of a node. It never waits.
     ///
@@ -31,13 +31,4 @@ pub trait Link: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// As [`send`](Self::send).
     fn beat(&self, heartbeat: Bytes) -> Result<()>;
-}
-
-/// What takes what comes in.
-pub trait Inbox: fmt::Debug + Send + Sync + 'static {
-    /// Takes frames.
-    fn frames(&self, publish: &[u8]);
-
-    /// Takes a heartbeat.
-    fn heartbeat(&self, bytes: &[u8]);
 }

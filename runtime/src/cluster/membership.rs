@@ -13,11 +13,14 @@ use super::record::{Others, Record, RecordRead};
 use super::shard::Shard;
 use super::store::Swap;
 use super::timing::Timing;
-use super::view::{Change, Known, Member, MemberState, Place, View};
+use super::view::{Change, Known, MEMBERS_MAX, Member, MemberState, Place, View};
 use crate::wire::frame::Fence;
 
 /// The most shards that move at once; a tenth of all if that is more.
 const MOVING_MIN: usize = 3;
+
+/// The most lives of nodes that are listened to: the members, and as many that come or were taken out.
+const PEERS_MAX: usize = 2 * MEMBERS_MAX;
 
 /// What a node has to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -234,6 +237,9 @@ impl Membership {
     /// Takes a heartbeat.
     pub fn heard(&mut self, beat: &Heartbeat, now: Instant) {
         if beat.from == self.me || self.is_over() {
+            return;
+        }
+        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&beat.from) {
             return;
         }
         let peer = self.peers.entry(beat.from.clone()).or_insert_with(|| Peer::new(now));

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::node::NodeId;
 use crate::wire::WireCall;
-use crate::wire::frame::{self, Fence, Frame, INLINE_MAX_BYTES, Manner, Origin, Outcome, Target};
+use crate::wire::frame::{self, Fence, Frame, INLINE_MAX_BYTES, Origin, Outcome, Target};
 
 /// The most calls that may be on their way from one node.
 pub const CALLS_OUT_MAX: usize = 65_536;
@@ -49,7 +49,7 @@ pub(super) enum Answering {
     /// Who asked.
     Asked(oneshot::Sender<Result<Bytes>>),
     /// Who reads; bounded by the credit that was given.
-    Streamed(mpsc::UnboundedSender<Frame>),
+    Streamed(mpsc::Sender<Frame>),
 }
 
 type LineKey = (u64, Arc<Target>);
@@ -154,11 +154,13 @@ impl Outbound {
             }
             Frame::Item(_) | Frame::End(_) => {
                 table.taken(of, now);
-                let is_over = matches!(frame, Frame::End(_));
-                if let Some(Pending { answering: Answering::Streamed(reader), .. }) = table.calls.get(&of) {
-                    drop(reader.send(frame));
-                }
-                if is_over {
+                let is_end = matches!(frame, Frame::End(_));
+                let is_taken = match table.calls.get(&of) {
+                    Some(Pending { answering: Answering::Streamed(reader), .. }) => reader.try_send(frame).is_ok(),
+                    _ => return,
+                };
+                // A producer that goes on without credit has no stream any more: its reader sees a lost one.
+                if is_end || !is_taken {
                     table.remove(of);
                 }
             }
@@ -346,7 +348,7 @@ impl Table {
             Answering::Told(Some(waits)) | Answering::Asked(waits) => drop(waits.send(outcome)),
             Answering::Streamed(reader) => {
                 let failure = outcome.err().map(|error| frame::Failure::from(&error));
-                drop(reader.send(Frame::End(frame::End { of: id, items: u64::MAX, failure })));
+                drop(reader.try_send(Frame::End(frame::End { of: id, items: u64::MAX, failure })));
             }
         }
     }
@@ -368,9 +370,4 @@ impl Table {
             self.lines.remove(&pending.line);
         }
     }
-}
-
-/// Returns whether a call is answered by a stream.
-pub(super) fn is_stream(call: &WireCall) -> bool {
-    matches!(call.manner, Manner::Stream { .. })
 }

@@ -6,7 +6,7 @@ use beluga_core::{Error, Result};
 use beluga_macros::Message;
 use serde::{Deserialize, Serialize};
 
-use super::cluster::Inner;
+use super::inner::Inner;
 use crate::actor::{Actor, Handler};
 use crate::cx::Cx;
 use crate::protocol;

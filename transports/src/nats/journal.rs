@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -62,6 +61,7 @@ const HEADS_MAX: usize = 65_536;
 #[derive(Clone)]
 pub struct NatsJournal {
     shared: Arc<Shared>,
+    is_lenient: bool,
 }
 
 struct Shared {
@@ -71,7 +71,6 @@ struct Shared {
     root: String,
     payload_max: usize,
     replicas: usize,
-    is_lenient: AtomicBool,
     random: SystemRandom,
     heads: Mutex<HashMap<StreamKey, Head>>,
     /// Where the last read of a stream ended: the version and its sequence.
@@ -109,17 +108,15 @@ impl NatsJournal {
         let payload_max = connection.payload_max().saturating_sub(HEAD_BYTES).min(GROUP_MAX_BYTES);
         let replicas = groups.cached_info().config.num_replicas;
         let (heads, ends, random) = (Mutex::default(), Mutex::default(), random.fork());
-        let is_lenient = AtomicBool::new(false);
-        let shared = Shared { context, groups, marks, root, payload_max, replicas, is_lenient, random, heads, ends };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared { context, groups, marks, root, payload_max, replicas, random, heads, ends };
+        Ok(Self { shared: Arc::new(shared), is_lenient: false })
     }
 
     /// Takes what asks for [`SyncLevel::Disk`] with fewer than three replicas too, as [`SyncLevel::Commit`]: a loss of power may
     /// then lose turns that were acknowledged. For trying out, and where the server itself syncs always.
     #[must_use]
     pub fn lenient(self) -> Self {
-        self.shared.is_lenient.store(true, Ordering::Relaxed);
-        self
+        Self { is_lenient: true, ..self }
     }
 }
 
@@ -135,8 +132,8 @@ async fn stream(context: &Context, config: Config) -> Result<Stream> {
 
 impl Journal for NatsJournal {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<u64>> {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.append(append).await })
+        let (shared, is_lenient) = (Arc::clone(&self.shared), self.is_lenient);
+        Box::pin(async move { shared.append(append, is_lenient).await })
     }
 
     fn read(&self, stream: StreamKey, from: u64, limit: usize) -> BoxFuture<'static, Result<Vec<Group>>> {
@@ -151,7 +148,7 @@ impl Journal for NatsJournal {
 }
 
 impl Shared {
-    async fn append(&self, append: Append) -> Result<u64> {
+    async fn append(&self, append: Append, is_lenient: bool) -> Result<u64> {
         let key = &append.stream;
         if append.payload.len() > self.payload_max {
             return Err(Error::invalid_input("the group is larger than the journal takes")
@@ -159,7 +156,7 @@ impl Shared {
                 .with("size_bytes", append.payload.len())
                 .with("limit_bytes", self.payload_max));
         }
-        if append.sync == SyncLevel::Disk && self.replicas < 3 && !self.is_lenient.load(Ordering::Relaxed) {
+        if append.sync == SyncLevel::Disk && self.replicas < 3 && !is_lenient {
             let error = Error::unsupported("a journal of fewer than three replicas survives no loss of power");
             return Err(error.with("stream", key).with("replicas", self.replicas));
         }
@@ -197,9 +194,9 @@ impl Shared {
         self.remember(key, head);
         if let Some(marked) = marked {
             // Up to the mark that was there before: a later one is somebody else's.
-            let purge = self.marks.purge().filter(mark).sequence(marked.sequence + 1);
-            if let Err(error) = purge.await {
-                tracing::debug!(%error, stream = %key, "a mark was left; the group says that it counts no more");
+            let purge = self.marks.purge().filter(mark).sequence(marked.sequence + 1).into_future();
+            if !matches!(time::timeout(ANSWER_TIMEOUT, purge).await, Ok(Ok(_))) {
+                tracing::debug!(stream = %key, "a mark was left; the group says that it counts no more");
             }
         }
         Ok(version)

@@ -99,7 +99,7 @@ impl Shared {
 }
 
 impl Link for NatsLink {
-    fn open(&self, me: &NodeId, inbox: Arc<dyn Inbox>) -> BoxFuture<'static, Result<()>> {
+    fn open(&self, me: &NodeId, inbox: Inbox) -> BoxFuture<'static, Result<()>> {
         let (shared, mine) = (Arc::clone(&self.shared), self.shared.inbox(me));
         Box::pin(async move {
             shared.readers.lock().clear();
@@ -108,7 +108,7 @@ impl Link for NatsLink {
             // Nobody is to hear of this life before it can hear them.
             let flushed = shared.client().flush().await;
             flushed.map_err(|error| Error::unavailable("no nats server answers").with_source(error))?;
-            let heard = Arc::clone(&inbox);
+            let heard = inbox.clone();
             let reading = [
                 task::spawn("cluster-frames", read(frames, move |bytes| inbox.frames(bytes))),
                 task::spawn("cluster-heartbeats", read(beats, move |bytes| heard.heartbeat(bytes))),

@@ -23,7 +23,7 @@ struct Wires {
 
 #[derive(Default)]
 struct State {
-    inboxes: HashMap<NodeId, Arc<dyn Inbox>>,
+    inboxes: HashMap<NodeId, Inbox>,
     /// Names that neither hear nor are heard.
     cut: HashSet<Arc<str>>,
     /// Of a hundred frames, how many are lost; and by how much they are late at most.
@@ -82,7 +82,7 @@ struct End {
 }
 
 impl Link for End {
-    fn open(&self, me: &NodeId, inbox: Arc<dyn Inbox>) -> BoxFuture<'static, Result<()>> {
+    fn open(&self, me: &NodeId, inbox: Inbox) -> BoxFuture<'static, Result<()>> {
         let state = &mut *self.net.0.state.lock();
         state.inboxes.retain(|node, _| node.name != me.name);
         state.inboxes.insert(me.clone(), inbox);
@@ -108,7 +108,7 @@ impl Link for End {
         let copies = if random.below(100) < lost { 2 } else { 1 };
         for _ in 0..copies {
             let wait = Duration::from_micros(random.below(u64::try_from(late.as_micros()).unwrap()));
-            let (inbox, publish) = (Arc::clone(&inbox), publish.clone());
+            let (inbox, publish) = (inbox.clone(), publish.clone());
             drop(task::spawn("late", async move {
                 time::sleep(wait).await;
                 inbox.frames(&publish);
@@ -120,7 +120,7 @@ impl Link for End {
     fn beat(&self, heartbeat: Bytes) -> Result<()> {
         let inboxes: Vec<_> = {
             let state = self.net.0.state.lock();
-            state.inboxes.iter().map(|(node, inbox)| (node.clone(), Arc::clone(inbox))).collect()
+            state.inboxes.iter().map(|(node, inbox)| (node.clone(), inbox.clone())).collect()
         };
         for (node, inbox) in inboxes {
             if node.name != self.name && !self.net.is_cut(&self.name, &node.name) {
